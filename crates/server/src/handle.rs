@@ -1,0 +1,182 @@
+//! What the rest of a server sees of its member: submit a write, confirm a read, ask for the state of things.
+
+use synod_paxos::ballot::Ballot;
+use synod_paxos::config::ClusterId;
+use synod_paxos::node::NodeId;
+use synod_paxos::slot::Slot;
+use synod_store::request::Command;
+use synod_store::response::Applied;
+use synod_store::{Store, View};
+use thiserror::Error;
+
+/// A cheap, cloneable way to one running member.
+#[derive(Clone, Debug)]
+pub struct MemberHandle {}
+
+/// A command that went through the log and was applied here.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The answer of the store.
+    pub applied: Applied,
+    /// Where in the log it stands.
+    pub slot: Slot,
+    /// The round of the leader's ballot this member knew then (etcd's `raft_term`).
+    pub round: u64,
+}
+
+/// A state of the store to read from, with what the header of an answer tells.
+#[derive(Clone, Debug)]
+pub struct ReadView {
+    /// The immutable state.
+    pub view: View,
+    /// The last slot applied to it.
+    pub applied: Slot,
+    /// The round of the leader's ballot (etcd's `raft_term`).
+    pub round: u64,
+}
+
+/// Why a write was not confirmed. Texts and codes for clients are in `api::error`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum WriteError {
+    /// Certainly not done: the member has too much in flight.
+    #[error("etcdserver: too many requests")]
+    TooManyRequests,
+    /// Certainly not done: the command is larger than the log takes.
+    #[error("etcdserver: request is too large")]
+    TooLarge,
+    /// Outcome unknown: no answer within the time allowed, for want of a leader or a quorum.
+    #[error("etcdserver: request timed out")]
+    TimedOut,
+    /// Outcome unknown: the leader changed or the member caught up by a snapshot meanwhile.
+    #[error("etcdserver: request timed out, possibly due to previous leader failure")]
+    Unknown,
+    /// The member is stopping or has stopped voting because its disk failed.
+    #[error("etcdserver: server stopped")]
+    Stopped,
+}
+
+/// Why a linearizable read could not be confirmed. Nothing was changed, so it may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ReadError {
+    /// Too many reads wait.
+    #[error("etcdserver: too many requests")]
+    TooManyRequests,
+    /// There is no leader that could confirm.
+    #[error("etcdserver: no leader")]
+    NoLeader,
+    /// No confirmation in time.
+    #[error("etcdserver: request timed out")]
+    TimedOut,
+    /// The member is stopping or has stopped.
+    #[error("etcdserver: server stopped")]
+    Stopped,
+}
+
+/// One member of the cluster as its configuration describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberInfo {
+    /// Identity.
+    pub id: NodeId,
+    /// The operator's name for it.
+    pub name: String,
+    /// Where its peers reach it.
+    pub peer_urls: Vec<String>,
+    /// Where clients reach it; empty while unknown.
+    pub client_urls: Vec<String>,
+}
+
+/// How a member stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// The cluster's identity.
+    pub cluster: ClusterId,
+    /// This member's identity.
+    pub id: NodeId,
+    /// The leader's ballot, if one is known.
+    pub leader: Option<Ballot>,
+    /// Whether this member believes that it or its leader can make progress.
+    pub happy: bool,
+    /// The last slot of the chosen prefix.
+    pub chosen: Slot,
+    /// The last slot applied.
+    pub applied: Slot,
+    /// The last slot covered by a durable checkpoint and truncated from the log.
+    pub truncated: Slot,
+    /// Bytes on disk: journal and checkpoints.
+    pub disk_bytes: u64,
+    /// Live bytes of the store.
+    pub store_bytes: u64,
+    /// What is wrong, in plain words; empty when nothing is.
+    pub errors: Vec<String>,
+}
+
+/// One slot as one member sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotInfo {
+    /// Which slot.
+    pub slot: Slot,
+    /// The operations in words, e.g. `Put k1 v1`; `no-op` for a gap filled; empty when truncated.
+    pub operations: Vec<String>,
+    /// The ballot of this member's vote, if it voted.
+    pub ballot: Option<Ballot>,
+    /// Whether it knows the slot to be chosen.
+    pub chosen: bool,
+    /// Whether it has applied the slot.
+    pub applied: bool,
+    /// Whether the slot is gone from the log, covered by a checkpoint.
+    pub truncated: bool,
+}
+
+impl MemberHandle {
+    /// Has `command` chosen and applied.
+    ///
+    /// # Errors
+    /// See [`WriteError`]: some say that nothing happened, some that nobody knows.
+    pub async fn write(&self, command: Command) -> Result<Written, WriteError> {
+        drop(command);
+        Err(WriteError::Stopped)
+    }
+
+    /// A state at least as new as everything acknowledged anywhere before this call.
+    ///
+    /// # Errors
+    /// If no leader confirms it in time.
+    pub async fn read(&self) -> Result<ReadView, ReadError> {
+        Err(ReadError::Stopped)
+    }
+
+    /// This member's state as it is, perhaps stale.
+    pub fn local(&self) -> ReadView {
+        ReadView { view: Store::new().view(), applied: Slot::ZERO, round: 0 }
+    }
+
+    /// How this member stands.
+    pub fn status(&self) -> MemberStatus {
+        MemberStatus {
+            cluster: ClusterId(0),
+            id: NodeId(0),
+            leader: None,
+            happy: false,
+            chosen: Slot::ZERO,
+            applied: Slot::ZERO,
+            truncated: Slot::ZERO,
+            disk_bytes: 0,
+            store_bytes: 0,
+            errors: Vec::new(),
+        }
+    }
+
+    /// Who the members are.
+    pub fn members(&self) -> Vec<MemberInfo> {
+        Vec::new()
+    }
+
+    /// At most `limit` slots of this member's log from `from` on, in order.
+    ///
+    /// # Errors
+    /// If the member has stopped.
+    pub async fn slots(&self, from: Slot, limit: usize) -> Result<Vec<SlotInfo>, ReadError> {
+        let _ = (from, limit);
+        Err(ReadError::Stopped)
+    }
+}
