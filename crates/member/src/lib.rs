@@ -1,1 +1,10 @@
-//! Placeholder: see the package description.
+//! One Synod member, pure: protocol, journal records, state machine and waiting clients.
+//!
+//! A member is two values joined by explicit queues. The [`voter::Voter`] is the protocol replica: it may
+//! never be delayed by anything else. The [`applier::Applier`] is the store and all that is derived from
+//! the chosen log. A driver runs them on two threads; a simulator interleaves them as it likes.
+//!
+//! **Invariant:** no I/O, no clock, no randomness, no threads. A driver sees bytes, deadlines and replies.
+
+pub mod applier;
+pub mod voter;

@@ -1,0 +1,37 @@
+//! What a slot holds.
+
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+/// A client's command, opaque to the protocol.
+pub trait Command: Clone + Eq + Hash + Debug {
+    /// Its size in bytes, which batches and windows are measured by.
+    fn size(&self) -> usize;
+}
+
+/// The value of one slot: what its instance of consensus decides.
+///
+/// Cloning shares the commands: the journal, the peers and the applier see one copy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Entry<C> {
+    /// Fills a gap that a new leader found; does nothing.
+    Noop,
+    /// Commands in the order in which they are applied. Batches form by themselves while the window is full.
+    Commands(Arc<[C]>),
+}
+
+impl<C: Command> Entry<C> {
+    /// The commands, none for a no-op.
+    pub fn commands(&self) -> &[C] {
+        match self {
+            Entry::Noop => &[],
+            Entry::Commands(commands) => commands,
+        }
+    }
+
+    /// Bytes of all commands.
+    pub fn size(&self) -> usize {
+        self.commands().iter().map(Command::size).sum()
+    }
+}
