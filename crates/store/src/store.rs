@@ -1,0 +1,86 @@
+//! The state machine: commands in, answers out.
+
+use std::fmt;
+
+use crate::request::Command;
+use crate::response::{Applied, Refusal, Response};
+use crate::state::State;
+use crate::txn::Execution;
+use crate::view::View;
+
+/// A multi-version key-value store, changed by the commands of a log.
+pub struct Store {
+    pub(crate) state: State,
+}
+
+impl Store {
+    /// An empty store, at revision 1: the first change gets revision 2, as in etcd.
+    pub fn new() -> Store {
+        Store { state: State::new() }
+    }
+
+    /// Runs one command, whatever it says: one that [`check`](crate::check()) would refuse is still answered the
+    /// same way by every member. A refused command changes nothing.
+    pub fn apply(&mut self, command: &Command) -> Applied {
+        let result = match command {
+            Command::Put(put) => self.execute(|execution| execution.put(put).map(Response::Put)),
+            Command::DeleteRange(delete) => {
+                self.execute(|execution| Ok(Response::DeleteRange(execution.delete_range(delete))))
+            }
+            Command::Txn(txn) => self.execute(|execution| execution.txn(txn).map(Response::Txn)),
+            Command::Compact(compact) => self.state.compact(compact.revision).map(|()| Response::Compact),
+        };
+        Applied { result, revision: self.state.revision }
+    }
+
+    fn execute<T>(
+        &mut self,
+        run: impl FnOnce(&mut Execution<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let mut execution = Execution::new(&mut self.state);
+        let result = run(&mut execution);
+        match &result {
+            Ok(_) => execution.commit(),
+            Err(_) => execution.roll_back(),
+        }
+        result
+    }
+
+    /// The state as it is now, for good. Takes constant time. While a view lives, the first write to each part of the
+    /// store that it shares copies that part, so take one when somebody reads, not after every write.
+    pub fn view(&self) -> View {
+        View::new(self.state.clone())
+    }
+
+    /// The revision of the last change.
+    pub fn revision(&self) -> i64 {
+        self.state.revision
+    }
+
+    /// The oldest readable revision; -1 before the first compaction, as in etcd.
+    pub fn compacted(&self) -> i64 {
+        self.state.compacted
+    }
+
+    /// A digest of all content and history that is readable, for comparing members. Reads everything.
+    pub fn hash(&self) -> u64 {
+        self.state.hash()
+    }
+
+    /// About how much memory keys, values and history take, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.state.bytes
+    }
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        Store::new()
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.state.describe("Store", f)
+    }
+}
