@@ -22,6 +22,11 @@ impl<T> Sealed<T> {
     pub(crate) fn new(value: T) -> Sealed<T> {
         Sealed(value)
     }
+
+    /// Changes what is sealed without revealing it.
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Sealed<U> {
+        Sealed(change(self.0))
+    }
 }
 
 /// Holds sealed values back until the write they depend on is durable.

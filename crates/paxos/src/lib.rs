@@ -14,10 +14,12 @@
 //! **Durability lives in the types.** A message that tells others of an acceptor's promise or vote is
 //! [`durable::Sealed`] until the driver has reported the write it depends on with `handle_persisted`.
 
+pub mod backoff;
 pub mod ballot;
 pub mod choose;
 pub mod config;
 pub mod durable;
+pub mod membership;
 pub mod multi;
 pub mod node;
 pub mod quorum;

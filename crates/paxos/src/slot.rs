@@ -10,6 +10,9 @@ impl Slot {
     /// Before the first slot: what has been chosen, applied or truncated when nothing has.
     pub const ZERO: Slot = Slot(0);
 
+    /// No log gets this far; a peer that speaks of a later slot sends garbage.
+    pub const MAX: Slot = Slot(1 << 62);
+
     /// The slot after this one.
     #[must_use]
     pub const fn next(self) -> Slot {

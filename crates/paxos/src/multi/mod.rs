@@ -2,5 +2,14 @@
 //!
 //! `docs/protocols/multi.md` is the page about it: glossary, messages, diagram, invariants.
 
+pub mod acceptor;
+mod catch_up;
+pub mod core;
+pub mod election;
 pub mod entry;
+pub mod leader;
+pub mod learner;
+pub mod message;
+pub mod reads;
 pub mod record;
+pub mod replica;

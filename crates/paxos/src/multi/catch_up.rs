@@ -1,0 +1,113 @@
+//! Catching up: a member that missed chosen slots asks any member that knows them.
+
+use crate::multi::core::{Core, Output};
+use crate::multi::entry::{Command, Entry};
+use crate::multi::message::Message;
+use crate::multi::record::Record;
+use crate::node::NodeId;
+use crate::slot::Slot;
+
+impl<C: Command> Core<C> {
+    /// Asks `source` for what is missing, unless a request is already under way.
+    pub(super) fn fetch_if_behind(&mut self, source: NodeId) {
+        if source == self.id || self.fetching || !self.learner.is_behind() {
+            return;
+        }
+        self.fetching = true;
+        let from = self.learner.through().next();
+        self.send(source, Message::Fetch { from });
+    }
+
+    /// Tells what is chosen from `from` on, as much as fits one message. One member's word is enough: it
+    /// tells only what it knows to be chosen.
+    pub(super) fn handle_fetch(&mut self, asker: NodeId, from: Slot) {
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        if from > self.learner.truncated() {
+            for (slot, entry) in self.learner.chosen_from(from) {
+                let consecutive = slot.0 == from.0 + entries.len() as u64;
+                if !consecutive || slot > self.learner.through() || bytes >= self.catch_up_bytes {
+                    break;
+                }
+                bytes += entry.size() + 64;
+                entries.push(entry.clone());
+            }
+        }
+        let (chosen, truncated) = (self.learner.through(), self.learner.truncated());
+        self.send(asker, Message::Fetched { from, entries, chosen, truncated });
+    }
+
+    pub(super) fn handle_fetched(
+        &mut self,
+        source: NodeId,
+        from: Slot,
+        entries: Vec<Entry<C>>,
+        chosen: Slot,
+        truncated: Slot,
+    ) {
+        self.fetching = false;
+        self.learner.hear(chosen);
+        let before = self.learner.through();
+        let mut slot = from;
+        for entry in entries {
+            self.learn_fetched(slot, entry);
+            slot = slot.next();
+        }
+        if truncated > self.learner.through() {
+            self.out.push_back(Output::CheckpointNeeded { from: source, truncated });
+        } else if self.learner.through() > before {
+            // Only news leads to another request: a duplicate that did would multiply for ever.
+            self.fetch_if_behind(source);
+        }
+    }
+
+    /// Learns a value from a member that knows it to be chosen.
+    pub(super) fn learn_fetched(&mut self, slot: Slot, entry: Entry<C>) {
+        if self.learner.learn(slot, entry.clone()) {
+            self.record_unless_voted(slot);
+            self.leader_learns(slot, &entry);
+        }
+    }
+
+    /// A commit record speaks of values that the journal holds. A value this node did not vote for last has
+    /// to be written for that; no message waits for the write.
+    pub(super) fn record_unless_voted(&mut self, slot: Slot) {
+        let Some(chosen) = self.learner.chosen(slot) else { return };
+        if self.acceptor.vote(slot).is_some_and(|vote| vote.value == *chosen) {
+            return;
+        }
+        let record = Record::Chosen { slot, entry: chosen.clone() };
+        self.write();
+        self.records.push(record);
+    }
+
+    /// A checkpoint of this node through `through` is durable: its slots need not be held any more.
+    ///
+    /// # Panics
+    /// If a slot up to there was not handed out to be applied.
+    pub fn truncate(&mut self, through: Slot) {
+        assert!(
+            through <= self.delivered,
+            "a checkpoint through {through} covers slots beyond {}, the last one handed out",
+            self.delivered
+        );
+        self.learner.truncate(through);
+        self.acceptor.truncate(through);
+    }
+
+    /// Another member's checkpoint through `slot` is durable here. Promise and later votes stay.
+    ///
+    /// Returns whether it is ahead of what this node had handed out; otherwise it is ignored.
+    pub fn install(&mut self, slot: Slot) -> bool {
+        if slot <= self.delivered {
+            return false;
+        }
+        if !self.learner.install(slot) {
+            self.learner.truncate(slot);
+        }
+        self.acceptor.truncate(slot);
+        self.delivered = slot;
+        self.fetching = false;
+        true
+    }
+}
