@@ -32,9 +32,13 @@ impl State {
         digest.word(self.revision as u64);
         digest.word(self.compacted as u64);
         for (key, history) in &self.keys {
-            digest.bytes(key);
-            digest.word(history.len() as u64);
-            for version in history.iter() {
+            let mut versions = history.reachable(self.compacted).peekable();
+            if versions.peek().is_none() {
+                continue;
+            }
+            digest.bytes(key.as_slice());
+            for version in versions {
+                // No revision is 0, so a key's versions end where the next key's length stands.
                 digest.word(version.at.main as u64);
                 digest.word(u64::from(version.at.sub));
                 let Some(live) = &version.live else {

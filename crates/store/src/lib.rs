@@ -36,6 +36,7 @@ mod revision;
 pub mod snapshot;
 mod state;
 mod store;
+mod stored_key;
 mod txn;
 mod varint;
 mod view;

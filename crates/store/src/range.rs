@@ -2,11 +2,12 @@
 
 use std::cmp::Ordering;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::request::{KeyRange, Range, SortOrder, SortTarget};
 use crate::response::{KeyValue, RangeResponse, Refusal};
 use crate::state::{State, key_value};
+use crate::stored_key::StoredKey;
 
 impl Range {
     /// All of `keys` as they are now, in order.
@@ -92,12 +93,12 @@ pub(crate) fn read(state: &State, now: i64, range: &Range) -> Result<RangeRespon
     } else {
         usize::MAX
     };
-    let (mut kvs, mut count) = (Vec::new(), 0);
+    let (mut kvs, mut count, mut names) = (Vec::new(), 0, Names::new(&range.keys));
     for (key, history) in state.span(&range.keys) {
         let Some((version, live)) = history.live_at(at) else { continue };
         count += 1;
         if kvs.len() < fetch {
-            kvs.push(key_value(key, version, live));
+            kvs.push(key_value(names.add(key), version, live));
         }
     }
     if range.has_filters() {
@@ -110,4 +111,33 @@ pub(crate) fn read(state: &State, now: i64, range: &Range) -> Result<RangeRespon
         kvs.iter_mut().for_each(|kv| kv.value = Bytes::new());
     }
     Ok(RangeResponse { kvs, more, count })
+}
+
+/// The keys of an answer. Many short ones share a buffer: they are made and dropped together, and an allocation for
+/// each would be most of the cost of a long range.
+struct Names(Option<BytesMut>);
+
+impl Names {
+    /// In bytes: a page.
+    const BUFFER: usize = 4096;
+
+    fn new(keys: &KeyRange) -> Names {
+        match keys {
+            KeyRange::One(_) => Names(None),
+            KeyRange::Span(..) | KeyRange::From(_) => Names(Some(BytesMut::new())),
+        }
+    }
+
+    fn add(&mut self, key: &StoredKey) -> Bytes {
+        match (key, &mut self.0) {
+            (StoredKey::Inline { .. }, Some(buffer)) => {
+                if buffer.capacity() < key.as_slice().len() {
+                    *buffer = BytesMut::with_capacity(Names::BUFFER);
+                }
+                buffer.extend_from_slice(key.as_slice());
+                buffer.split().freeze()
+            }
+            _ => key.to_bytes(),
+        }
+    }
 }

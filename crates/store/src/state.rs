@@ -2,13 +2,13 @@
 
 use std::ops::Bound;
 
-use bytes::Bytes;
 use imbl::OrdMap;
 
 use crate::history::{History, Live, Version};
 use crate::request::{Key, KeyRange};
 use crate::response::KeyValue;
 use crate::revision::{FIRST, NEVER, Revision};
+use crate::stored_key::StoredKey;
 
 /// What a version takes beside its value, and a key beside its bytes and versions: the nodes and counters around
 /// them, rounded as an allocator would.
@@ -19,7 +19,7 @@ const KEY_OVERHEAD: u64 = 64;
 #[derive(Clone)]
 pub(crate) struct State {
     /// Every key that has a version, tombstones included.
-    pub(crate) keys: OrdMap<Key, History>,
+    pub(crate) keys: OrdMap<StoredKey, History>,
     /// The revision of the last change.
     pub(crate) revision: i64,
     /// The oldest readable revision; [`NEVER`] before the first compaction.
@@ -34,27 +34,30 @@ impl State {
     }
 
     /// The keys of a range that have any version, in order.
-    pub(crate) fn span<'a>(&'a self, keys: &'a KeyRange) -> impl Iterator<Item = (&'a Key, &'a History)> {
+    pub(crate) fn span<'a>(
+        &'a self,
+        keys: &'a KeyRange,
+    ) -> impl Iterator<Item = (&'a StoredKey, &'a History)> {
         let (one, bounds) = match keys {
-            KeyRange::One(key) => (self.keys.get_key_value(key), None),
+            KeyRange::One(key) => (self.keys.get_key_value(&key[..]), None),
             // The map takes a range that ends before it starts for a bug; in a request it is an empty one.
             KeyRange::Span(from, to) if from >= to => (None, None),
-            KeyRange::Span(from, to) => (None, Some((Bound::Included(from), Bound::Excluded(to)))),
-            KeyRange::From(from) => (None, Some((Bound::Included(from), Bound::Unbounded))),
+            KeyRange::Span(from, to) => (None, Some((Bound::Included(&from[..]), Bound::Excluded(&to[..])))),
+            KeyRange::From(from) => (None, Some((Bound::Included(&from[..]), Bound::Unbounded))),
         };
-        let many = bounds.map(|bounds| self.keys.range::<_, Bytes>(bounds));
+        let many = bounds.map(|bounds| self.keys.range::<_, [u8]>(bounds));
         one.into_iter().chain(many.into_iter().flatten())
     }
 
-    /// Adds a version to a key. Copies the key if it is new, so that no buffer is kept alive by a slice of it; the
-    /// value must already be a copy.
-    pub(crate) fn write(&mut self, key: &Key, at: Revision, live: Option<Live>) {
+    /// Adds a version to a key. Copies the key if it is new; the value must be a copy already, so that no buffer is
+    /// kept alive by a slice of it.
+    pub(crate) fn write(&mut self, key: &[u8], at: Revision, live: Option<Live>) {
         self.bytes += version_bytes(live.as_ref());
         match self.keys.get_mut(key) {
             Some(history) => history.push(at, live),
             None => {
                 self.bytes += key_bytes(key);
-                self.keys.insert(Bytes::copy_from_slice(key), History::new(at, live));
+                self.keys.insert(StoredKey::copy_from(key), History::new(at, live));
             }
         }
     }
@@ -63,7 +66,7 @@ impl State {
     ///
     /// # Panics
     /// If the key has no version.
-    pub(crate) fn unwrite(&mut self, key: &Key) {
+    pub(crate) fn unwrite(&mut self, key: &[u8]) {
         let history = self.keys.get_mut(key).expect("only what was written is taken back");
         self.bytes -= version_bytes(history.newest().live.as_ref());
         if !history.pop() {
@@ -74,9 +77,9 @@ impl State {
 }
 
 /// A version as clients see it.
-pub(crate) fn key_value(key: &Key, version: &Version, live: &Live) -> KeyValue {
+pub(crate) fn key_value(key: Key, version: &Version, live: &Live) -> KeyValue {
     KeyValue {
-        key: key.clone(),
+        key,
         create_revision: live.create_revision,
         mod_revision: version.at.main,
         version: live.version,
@@ -86,7 +89,7 @@ pub(crate) fn key_value(key: &Key, version: &Version, live: &Live) -> KeyValue {
 }
 
 /// What a key adds to [`State::bytes`], without its versions.
-pub(crate) fn key_bytes(key: &Key) -> u64 {
+pub(crate) fn key_bytes(key: &[u8]) -> u64 {
     KEY_OVERHEAD + key.len() as u64
 }
 

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::request::Command;
+use crate::compaction::Sweep;
+use crate::request::{Command, Compact};
 use crate::response::{Applied, Refusal, Response};
 use crate::state::State;
 use crate::txn::Execution;
@@ -10,13 +11,18 @@ use crate::view::View;
 
 /// A multi-version key-value store, changed by the commands of a log.
 pub struct Store {
-    pub(crate) state: State,
+    state: State,
+    sweep: Sweep,
 }
 
 impl Store {
     /// An empty store, at revision 1: the first change gets revision 2, as in etcd.
     pub fn new() -> Store {
-        Store { state: State::new() }
+        Store::from_state(State::new())
+    }
+
+    pub(crate) fn from_state(state: State) -> Store {
+        Store { state, sweep: Sweep::default() }
     }
 
     /// Runs one command, whatever it says: one that [`check`](crate::check()) would refuse is still answered the
@@ -28,8 +34,9 @@ impl Store {
                 self.execute(|execution| Ok(Response::DeleteRange(execution.delete_range(delete))))
             }
             Command::Txn(txn) => self.execute(|execution| execution.txn(txn).map(Response::Txn)),
-            Command::Compact(compact) => self.state.compact(compact.revision).map(|()| Response::Compact),
+            Command::Compact(compact) => self.compact(compact),
         };
+        self.tidy();
         Applied { result, revision: self.state.revision }
     }
 
@@ -44,6 +51,18 @@ impl Store {
             Err(_) => execution.roll_back(),
         }
         result
+    }
+
+    fn compact(&mut self, compact: &Compact) -> Result<Response, Refusal> {
+        self.state.compact(compact.revision)?;
+        self.sweep.start();
+        Ok(Response::Compact)
+    }
+
+    /// Gives back some of the memory that compactions left behind; false if there is none left. Every command does it
+    /// on its way, so this is for times without commands. It changes nothing but [`bytes`](Store::bytes).
+    pub fn tidy(&mut self) -> bool {
+        self.sweep.step(&mut self.state)
     }
 
     /// The state as it is now, for good. Takes constant time. While a view lives, the first write to each part of the
@@ -67,7 +86,8 @@ impl Store {
         self.state.hash()
     }
 
-    /// About how much memory keys, values and history take, in bytes.
+    /// About how much memory keys, values and history take, in bytes. Members may differ for a while after a
+    /// compaction, see [`tidy`](Store::tidy).
     pub fn bytes(&self) -> u64 {
         self.state.bytes
     }

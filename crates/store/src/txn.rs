@@ -78,7 +78,7 @@ impl<'a> Execution<'a> {
         if put.lease != 0 {
             return Err(Refusal::LeaseNotFound);
         }
-        let newest = self.state.keys.get(&put.key).map(|history| history.newest());
+        let newest = self.state.keys.get(&put.key[..]).map(|history| history.newest());
         let present = newest.and_then(|version| Some((version, version.live.as_ref()?)));
         if present.is_none() && (put.ignore_value || put.ignore_lease) {
             return Err(Refusal::KeyNotFound);
@@ -95,7 +95,7 @@ impl<'a> Execution<'a> {
             },
         };
         let prev_kv =
-            present.filter(|_| put.prev_kv).map(|(version, live)| key_value(&put.key, version, live));
+            present.filter(|_| put.prev_kv).map(|(version, live)| key_value(put.key.clone(), version, live));
         self.change(&put.key, Some(live));
         Ok(PutResponse { prev_kv })
     }
@@ -106,9 +106,9 @@ impl<'a> Execution<'a> {
         let mut prev_kvs: Vec<KeyValue> = Vec::new();
         for (key, history) in self.state.span(&delete.keys) {
             let Some((version, live)) = history.live_at(now) else { continue };
-            keys.push(key.clone());
+            keys.push(key.to_bytes());
             if delete.prev_kv {
-                prev_kvs.push(key_value(key, version, live));
+                prev_kvs.push(key_value(key.to_bytes(), version, live));
             }
         }
         for key in &keys {

@@ -55,7 +55,7 @@ impl View {
         self.state.hash()
     }
 
-    /// About how much memory keys, values and history take, in bytes.
+    /// About how much memory keys, values and history took, in bytes.
     pub fn bytes(&self) -> u64 {
         self.state.bytes
     }

@@ -6,8 +6,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{FORMAT, FRAME_HEADER, FRAME_PAYLOAD, MAGIC};
 use crate::history::{History, Version};
-use crate::request::Key;
 use crate::state::State;
+use crate::stored_key::StoredKey;
 use crate::varint::{put_bytes, put_i64, put_u64};
 
 /// Makes the chunks of a snapshot one at a time, from a state that it holds on to.
@@ -16,7 +16,9 @@ pub(crate) struct Encoder {
     /// Payload not yet in a frame.
     pending: BytesMut,
     /// The last key written.
-    last: Option<Key>,
+    last: Option<StoredKey>,
+    /// Whether the end has been written.
+    is_at_end: bool,
     /// How many frames have been made.
     frames: u64,
 }
@@ -26,24 +28,24 @@ impl Encoder {
         let mut pending = BytesMut::with_capacity(2 * FRAME_PAYLOAD);
         put_i64(&mut pending, state.revision);
         put_i64(&mut pending, state.compacted);
-        put_u64(&mut pending, state.keys.len() as u64);
-        Encoder { state, pending, last: None, frames: 0 }
+        Encoder { state, pending, last: None, is_at_end: false, frames: 0 }
     }
 
     /// Writes keys until a frame is full or there are no more.
     fn fill(&mut self) {
         let from = self.last.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut last = None;
-        for (key, history) in self.state.keys.range::<_, Key>((from, Bound::Unbounded)) {
+        let mut last: Option<&StoredKey> = None;
+        for (key, history) in self.state.keys.range::<_, StoredKey>((from, Bound::Unbounded)) {
             if self.pending.len() >= FRAME_PAYLOAD {
-                break;
+                self.last = last.cloned();
+                return;
             }
-            put_key(&mut self.pending, key, history);
+            put_key(&mut self.pending, key.as_slice(), history, self.state.compacted);
             last = Some(key);
         }
-        if let Some(last) = last {
-            self.last = Some(last.clone());
-        }
+        put_bytes(&mut self.pending, &[]);
+        put_u64(&mut self.pending, 0);
+        self.is_at_end = true;
     }
 }
 
@@ -51,7 +53,7 @@ impl Iterator for Encoder {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        if self.pending.len() < FRAME_PAYLOAD {
+        if self.pending.len() < FRAME_PAYLOAD && !self.is_at_end {
             self.fill();
         }
         if self.pending.is_empty() {
@@ -75,12 +77,15 @@ impl Iterator for Encoder {
     }
 }
 
-fn put_key(out: &mut BytesMut, key: &Key, history: &History) {
+/// Writes a key, unless a compaction has put all its versions out of reach.
+fn put_key(out: &mut BytesMut, key: &[u8], history: &History, compacted: i64) {
+    let versions: Vec<&Version> = history.reachable(compacted).collect();
+    if versions.is_empty() {
+        return;
+    }
     put_bytes(out, key);
-    put_u64(out, history.len() as u64);
-    let mut versions: Vec<&Version> = history.iter().collect();
-    versions.reverse();
-    for version in versions {
+    put_u64(out, versions.len() as u64);
+    for version in versions.into_iter().rev() {
         put_i64(out, version.at.main);
         put_u64(out, u64::from(version.at.sub));
         let Some(live) = &version.live else {

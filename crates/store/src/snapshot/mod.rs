@@ -3,12 +3,13 @@
 //! ```text
 //! snapshot = "synodsnp" format:u16 frame*                              integers of fixed size are little-endian
 //! frame    = crc32c:u32 length:u32 sequence:u64 payload                the checksum covers all that follows it
-//! payloads = revision compacted keys key*                              varints; a key may span frames
+//! payloads = revision compacted key* end                               varints; a key may span frames
 //! key      = bytes versions version*                                   keys ascending, versions oldest first
+//! end      = an empty key with 0 versions
 //! version  = main sub kind ( 0:tombstone | 1:put create version lease bytes )
 //! ```
 //!
-//! The number of keys is told at the start, so a stream that ends too early is noticed wherever it was cut.
+//! A stream that was cut short has no end, or no whole last frame.
 
 mod encode;
 mod restore;

@@ -6,10 +6,10 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{FORMAT, FRAME_HEADER, FRAME_PAYLOAD, MAGIC, PREFIX, SnapshotError};
 use crate::history::{History, Live};
-use crate::request::Key;
 use crate::revision::{FIRST, NEVER, Revision};
 use crate::state::{State, key_bytes, version_bytes};
 use crate::store::Store;
+use crate::stored_key::StoredKey;
 use crate::varint::{Cursor, Malformed};
 
 /// No revision is this large: a change every nanosecond would take a century to get there.
@@ -27,14 +27,20 @@ pub struct Restore {
     frames: u64,
     /// How much of the stream was taken.
     offset: u64,
-    /// Keys yet to come; `None` before the header.
-    left: Option<u64>,
-    /// The key whose versions are coming in.
-    partial: Option<Partial>,
+    /// What comes next.
+    next: Next,
 }
 
+enum Next {
+    Header,
+    Key,
+    Version(Partial),
+    Nothing,
+}
+
+/// The key whose versions are coming in.
 struct Partial {
-    key: Key,
+    key: StoredKey,
     history: Option<History>,
     /// Versions yet to come.
     left: u64,
@@ -65,8 +71,7 @@ impl Restore {
             payload: BytesMut::new(),
             frames: 0,
             offset: 0,
-            left: None,
-            partial: None,
+            next: Next::Header,
         }
     }
 
@@ -90,7 +95,7 @@ impl Restore {
     }
 
     fn is_complete(&self) -> bool {
-        self.left == Some(0) && self.partial.is_none()
+        matches!(self.next, Next::Nothing)
     }
 
     /// The store, once all of the stream was pushed.
@@ -104,7 +109,7 @@ impl Restore {
         if !self.is_complete() {
             return Err(SnapshotError::Truncated(self.offset + self.raw.len() as u64));
         }
-        Ok(Store { state: self.state })
+        Ok(Store::from_state(self.state))
     }
 
     /// Checks what the stream begins with; false if that has not arrived yet.
@@ -170,49 +175,55 @@ impl Restore {
 
     /// Takes one header, key or version; changes nothing if it has not arrived whole.
     fn piece(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
-        match (self.left, &mut self.partial) {
-            (None, _) => self.header(cursor),
-            (Some(_), None) => self.key(cursor),
-            (Some(_), Some(partial)) => {
+        match &mut self.next {
+            Next::Header => self.header(cursor),
+            Next::Key => self.key(cursor),
+            Next::Version(partial) => {
                 partial.version(cursor, &mut self.state)?;
                 if partial.left == 0 {
                     self.close_key();
                 }
                 Ok(())
             }
+            Next::Nothing => Ok(()),
         }
     }
 
     fn header(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
-        let (revision, compacted, keys) = (cursor.i64()?, cursor.i64()?, cursor.u64()?);
+        let (revision, compacted) = (cursor.i64()?, cursor.i64()?);
         if !(FIRST..=LAST_REVISION).contains(&revision) {
             return Err(Stop::Wrong("an impossible revision"));
         }
         if !(NEVER..=revision).contains(&compacted) {
             return Err(Stop::Wrong("compacted beyond its revision"));
         }
-        (self.state.revision, self.state.compacted, self.left) = (revision, compacted, Some(keys));
+        (self.state.revision, self.state.compacted) = (revision, compacted);
+        self.next = Next::Key;
         Ok(())
     }
 
     fn key(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
         let key = &cursor.input[cursor.bytes()?];
         let versions = cursor.u64()?;
-        if self.state.keys.get_max().is_some_and(|(last, _)| key <= &last[..]) {
+        if versions == 0 && key.is_empty() {
+            self.next = Next::Nothing;
+            return Ok(());
+        }
+        if self.state.keys.get_max().is_some_and(|(last, _)| key <= last.as_slice()) {
             return Err(Stop::Wrong("keys out of order"));
         }
         if versions == 0 {
             return Err(Stop::Wrong("a key without a version"));
         }
-        self.partial = Some(Partial { key: Bytes::copy_from_slice(key), history: None, left: versions });
+        self.next = Next::Version(Partial { key: StoredKey::copy_from(key), history: None, left: versions });
         Ok(())
     }
 
     fn close_key(&mut self) {
-        if let Some(Partial { key, history: Some(history), .. }) = self.partial.take() {
-            self.state.bytes += key_bytes(&key);
-            self.state.keys.insert(key, history);
-            self.left = self.left.map(|left| left - 1);
+        let Next::Version(partial) = std::mem::replace(&mut self.next, Next::Key) else { return };
+        if let Some(history) = partial.history {
+            self.state.bytes += key_bytes(partial.key.as_slice());
+            self.state.keys.insert(partial.key, history);
         }
     }
 }
@@ -261,6 +272,9 @@ impl Default for Restore {
 
 impl fmt::Debug for Restore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Restore").field("offset", &self.offset).field("keys_left", &self.left).finish()
+        f.debug_struct("Restore")
+            .field("offset", &self.offset)
+            .field("complete", &self.is_complete())
+            .finish()
     }
 }

@@ -1,6 +1,6 @@
-use synod_store::Store;
 use synod_store::request::*;
 use synod_store::response::*;
+use synod_store::{Restore, Store};
 
 use crate::support::*;
 
@@ -113,4 +113,89 @@ fn several_changes_of_a_key_in_one_revision_compact_to_the_last() {
     let mut lean = Store::new();
     lean.put("k", "c");
     assert_eq!(store.bytes(), lean.bytes());
+}
+
+/// More keys than one command looks at, each with some history, every tenth deleted.
+fn many() -> Store {
+    let mut store = Store::new();
+    for round in 0..3u8 {
+        for n in 0..1000 {
+            store.apply(&Command::Put(Put::new(format!("{n:04}"), vec![round; 10])));
+        }
+    }
+    for n in (0..1000).step_by(10) {
+        store.apply(&Command::DeleteRange(delete(KeyRange::One(format!("{n:04}").into()))));
+    }
+    store
+}
+
+fn restored(store: &Store) -> Store {
+    let mut restore = Restore::new();
+    store.view().encode().for_each(|chunk| restore.push(&chunk).unwrap());
+    restore.finish().unwrap()
+}
+
+/// What is left of `store` when all that is out of reach is gone.
+fn tidied_bytes(mut store: Store) -> u64 {
+    while store.tidy() {}
+    store.bytes()
+}
+
+#[test]
+fn memory_comes_back_step_by_step_and_nothing_else_depends_on_how_far_that_is() {
+    for revision in [1500, 2500, 3001, 3050, 3101] {
+        let (mut slow, mut quick) = (many(), many());
+        slow.compact(revision).unwrap();
+        quick.compact(revision).unwrap();
+        while quick.tidy() {}
+        assert!(slow.bytes() > quick.bytes(), "one command does not do it all");
+        assert_eq!(slow.hash(), quick.hash());
+        assert!(slow.view().encode().eq(quick.view().encode()));
+        assert_eq!(restored(&slow).bytes(), quick.bytes(), "a snapshot leaves out what is out of reach");
+        for at in [revision, 3101] {
+            let range = Range { revision: at, ..Range::new(all()) };
+            assert_eq!(slow.view().range(&range), quick.view().range(&range));
+        }
+        // A deleted key that is still in memory is created anew like one that is not.
+        for store in [&mut slow, &mut quick] {
+            assert_eq!(store.put("0990", "v"), 3102);
+            assert_eq!(store.get("0990"), Some(kv("0990", "v", 3102, 3102, 1)));
+        }
+        assert_eq!(slow.hash(), quick.hash());
+        assert_eq!(tidied_bytes(slow), quick.bytes());
+    }
+}
+
+#[test]
+fn commands_give_memory_back_on_their_way() {
+    let mut store = many();
+    store.compact(3101).unwrap();
+    for _ in 0..1000 {
+        store.delete(one("nothing"));
+    }
+    assert!(!store.tidy(), "nothing is left to do");
+    assert_eq!(store.bytes(), restored(&store).bytes());
+}
+
+#[test]
+fn a_compaction_amid_the_work_of_another_gets_all_of_its_own_done() {
+    let mut store = many();
+    store.compact(1500).unwrap();
+    for revision in [2000, 2500, 3101] {
+        assert!(store.tidy(), "still at work");
+        store.compact(revision).unwrap();
+    }
+    while store.tidy() {}
+    assert_eq!(store.bytes(), restored(&store).bytes());
+}
+
+#[test]
+fn compactions_in_quick_succession_do_not_keep_the_last_keys_from_their_turn() {
+    let mut store = many();
+    for revision in 2100..2200 {
+        store.compact(revision).unwrap();
+    }
+    // Each of the hundred compactions looked at some keys: together at all of them, several times.
+    let size = store.bytes();
+    assert!(size < many().bytes() - 1000 * 144, "{size} of {}", many().bytes());
 }

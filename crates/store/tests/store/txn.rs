@@ -61,7 +61,8 @@ fn every_target_compares_in_every_way() {
         store.put(key, value);
     }
     // The key was created at 3, changed last at 5, put three times, has the value "m" and no lease.
-    let around: [(fn(i64) -> CompareTarget, i64); 5] = [
+    type Target = fn(i64) -> CompareTarget;
+    let around: [(Target, i64); 5] = [
         (CompareTarget::Version, 3),
         (CompareTarget::Create, 3),
         (CompareTarget::Mod, 5),
