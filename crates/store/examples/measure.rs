@@ -2,7 +2,7 @@
 //! and so shows what they cost.
 //!
 //! ```text
-//! cargo run --release -p synod-store --example measure [keys]
+//! cargo run --release -p synod-store --example measure ceiling|store|snapshot [keys]
 //! ```
 
 use std::collections::BTreeMap;
@@ -22,13 +22,20 @@ use synod_store::{Restore, Store};
 const VALUE: usize = 256;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let keys: u64 = std::env::args().nth(1).map_or(Ok(1_000_000), |keys| keys.parse())?;
-    println!("{keys} keys of 24 B, values of {VALUE} B");
-    ceiling(keys);
-    let mut store = store(keys);
-    beside_a_reader(&mut store, keys)?;
-    snapshots(&store)?;
-    compaction(&mut store);
+    let mut arguments = std::env::args().skip(1);
+    let what = arguments.next().unwrap_or_default();
+    let keys: u64 = arguments.next().map_or(Ok(1_000_000), |keys| keys.parse())?;
+    println!("{keys} keys of 24 B, values of {VALUE} B, {what}");
+    match what.as_str() {
+        "ceiling" => ceiling(keys),
+        "store" => {
+            let mut store = store(keys);
+            beside_a_reader(&mut store, keys);
+            compaction(&mut store);
+        }
+        "snapshot" => snapshots(keys)?,
+        _ => return Err("name one of: ceiling, store, snapshot".into()),
+    }
     Ok(())
 }
 
@@ -81,7 +88,6 @@ fn memory(what: &str) {
 type Row = (i64, i64, i64, Bytes);
 
 fn ceiling(keys: u64) {
-    println!("\nstd::collections::BTreeMap under a lock");
     let map: Mutex<BTreeMap<Bytes, Vec<Row>>> = Mutex::default();
     let mut revision = 1;
     let mut write = |command: &Command| {
@@ -114,12 +120,11 @@ fn ceiling(keys: u64) {
 }
 
 fn store(keys: u64) -> Store {
-    println!("\nthe store");
     let mut store = Store::new();
     let mut apply = |command: &Command| drop(black_box(store.apply(command)));
     time("load", keys, |n| put(n, keys), &mut apply);
     memory("resident");
-    let mut store = measured_reads(store, keys, "");
+    reads(&store, keys);
     let loaded = store.revision();
     let mut apply = |command: &Command| drop(black_box(store.apply(command)));
     time("overwrite", keys, |n| put(n * 31, keys), &mut apply);
@@ -149,23 +154,19 @@ fn thousand(n: u64, keys: u64) -> Range {
     Range::new(KeyRange::Span(name(first), name(first + 1000)))
 }
 
-fn measured_reads(store: Store, keys: u64, note: &str) -> Store {
+fn reads(store: &Store, keys: u64) {
     let view = store.view();
     let one = |n| Range::new(KeyRange::One(key(n * 17, keys)));
     let read = |range: &Range| drop(black_box(view.range(range)));
-    time(&format!("get{note}"), keys, one, read);
-    time(&format!("range of 1,000{note}"), 2000, |n| thousand(n, keys), read);
+    time("get", keys, one, read);
+    time("range of 1,000", 2000, |n| thousand(n, keys), read);
     let count = Range { count_only: true, ..Range::new(KeyRange::From("\0".into())) };
-    once(&format!("count all{note}"), || view.range(&count).map(|response| response.count).ok());
-    let page = Range { limit: 500, ..Range::new(KeyRange::From("\0".into())) };
-    once(&format!("first 500 of all{note}"), || view.range(&page).map(|response| response.count).ok());
-    once(&format!("hash{note}"), || view.hash());
-    store
+    once("count all", || view.range(&count).map(|response| response.count).ok());
+    once("hash", || view.hash());
 }
 
 /// Writes while another thread goes through a view again and again.
-fn beside_a_reader(store: &mut Store, keys: u64) -> Result<(), Box<dyn Error>> {
-    println!("\nwhile a thread takes snapshots of a view");
+fn beside_a_reader(store: &mut Store, keys: u64) {
     let stop = AtomicBool::new(false);
     let view = store.view();
     std::thread::scope(|scope| {
@@ -180,28 +181,20 @@ fn beside_a_reader(store: &mut Store, keys: u64) -> Result<(), Box<dyn Error>> {
             drop(black_box(store.apply(command)));
             longest = longest.max(start.elapsed());
         };
-        time("overwrite", keys, |n| put(n * 41, keys), apply);
-        println!("{:<44} {:>10.2} ms", "the longest", longest.as_secs_f64() * 1e3);
+        time("overwrite, beside a thread that encodes", keys, |n| put(n * 41, keys), apply);
+        println!("{:<44} {:>10.2} ms by the clock", "the longest of these", longest.as_secs_f64() * 1e3);
         stop.store(true, Ordering::Relaxed);
     });
-    Ok(())
 }
 
-fn snapshots(store: &Store) -> Result<(), Box<dyn Error>> {
-    println!("\nsnapshots, with all history");
-    snapshot_once(store)?;
-    println!("\nsnapshots, without history");
-    let mut lean = reload(store)?;
-    lean.apply(&Command::Compact(Compact { revision: lean.revision() }));
-    snapshot_once(&lean)
-}
-
-fn reload(store: &Store) -> Result<Store, Box<dyn Error>> {
-    let mut restore = Restore::new();
-    for chunk in store.view().encode() {
-        restore.push(&chunk)?;
-    }
-    Ok(restore.finish()?)
+fn snapshots(keys: u64) -> Result<(), Box<dyn Error>> {
+    let mut store = Store::new();
+    (0..keys).for_each(|n| drop(store.apply(&put(n, keys))));
+    println!("one version of each key");
+    snapshot_once(&store)?;
+    (0..keys).for_each(|n| drop(store.apply(&put(n * 31, keys))));
+    println!("two versions of each key");
+    snapshot_once(&store)
 }
 
 fn snapshot_once(store: &Store) -> Result<(), Box<dyn Error>> {
@@ -232,15 +225,23 @@ fn snapshot_once(store: &Store) -> Result<(), Box<dyn Error>> {
 }
 
 fn compaction(store: &mut Store) {
-    println!("\ncompaction of all history");
-    memory("resident before");
-    println!("{:<44} {:>10.1} MiB", "bytes() before", store.bytes() as f64 / f64::from(1 << 20));
+    let bytes = |store: &Store| store.bytes() as f64 / f64::from(1 << 20);
+    println!("{:<44} {:>10.1} MiB", "bytes(), four versions of each key", bytes(store));
+    memory("resident");
     let revision = store.revision();
     once("compact", || store.apply(&Command::Compact(Compact { revision })));
-    println!("{:<44} {:>10.1} MiB", "bytes() after", store.bytes() as f64 / f64::from(1 << 20));
-    memory("resident after");
-    once("compact again, nothing to forget", || {
-        store.apply(&Command::Put(Put::new("x", "y")));
-        store.apply(&Command::Compact(Compact { revision: revision + 1 }))
+    let mut longest = Duration::ZERO;
+    once("give the memory back, step by step", || {
+        loop {
+            let start = processor();
+            let more = store.tidy();
+            longest = longest.max(processor() - start);
+            if !more {
+                break;
+            }
+        }
     });
+    println!("{:<44} {:>10.3} ms", "the longest of these steps", longest.as_secs_f64() * 1e3);
+    println!("{:<44} {:>10.1} MiB", "bytes(), one version of each key", bytes(store));
+    memory("resident");
 }

@@ -11,8 +11,10 @@ use crate::response::Refusal;
 use crate::state::{State, key_bytes, version_bytes};
 use crate::stored_key::StoredKey;
 
-/// How many keys a command looks at on its way.
-const STEP: usize = 64;
+/// How many keys a command looks at on its way, and of how many it forgets something: well below a microsecond for
+/// each looked at, a few for each that has something to forget. More than one, so that the work gets done.
+const LOOKS: usize = 64;
+const FORGETS: usize = 4;
 
 impl State {
     /// Makes `revision` the oldest readable one.
@@ -116,14 +118,18 @@ impl Sweep {
             Walk::After(key) => Bound::Excluded(key),
         };
         let (mut seen, mut last, mut outdated) = (0, None, Vec::new());
-        for (key, history) in state.keys.range::<_, StoredKey>((from, Bound::Unbounded)).take(STEP) {
+        for (key, history) in state.keys.range::<_, StoredKey>((from, Bound::Unbounded)).take(LOOKS) {
             (seen, last) = (seen + 1, Some(key));
             if history.is_outdated(state.compacted) {
                 outdated.push(key.clone());
             }
+            if outdated.len() == FORGETS {
+                break;
+            }
         }
+        let is_over = seen < LOOKS && outdated.len() < FORGETS;
         self.walk = match last {
-            Some(key) if seen == STEP => Walk::After(key.clone()),
+            Some(key) if !is_over => Walk::After(key.clone()),
             _ if std::mem::take(&mut self.again) => Walk::First,
             _ => Walk::Idle,
         };
