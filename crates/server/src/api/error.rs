@@ -1,0 +1,158 @@
+//! The codes and texts with which failures reach clients. Both are contract: the Go client, jetcd, Patroni and
+//! others decide by them (`facts/etcd.md` §1.3 in the project's notes; etcd's `api/v3rpc/rpctypes`).
+
+use synod_store::response::Refusal;
+use tonic::{Code, Status};
+
+use crate::handle::{ReadError, WriteError};
+
+/// Why a request was not answered as asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ApiError {
+    /// The store says no. Nothing was changed.
+    Refused(Refusal),
+    /// A write was not confirmed.
+    Write(WriteError),
+    /// A read could not be confirmed.
+    Read(ReadError),
+    /// The request is larger than `max_request_bytes`.
+    RequestTooLarge,
+    /// The client asked to be refused without a leader, and there is none.
+    NoLeader,
+    /// Too much is under way already.
+    TooManyRequests,
+    /// An enumeration holds a number that names nothing.
+    UnknownEnum {
+        /// Which field.
+        field: &'static str,
+        /// What it held.
+        value: i32,
+    },
+    /// The metadata `client-api-version` is not text.
+    InvalidClientApiVersion,
+    /// Part of etcd's interface that is not there (yet).
+    Unimplemented(&'static str),
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> ApiError {
+        ApiError::Refused(refusal)
+    }
+}
+
+impl From<WriteError> for ApiError {
+    fn from(error: WriteError) -> ApiError {
+        ApiError::Write(error)
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> ApiError {
+        ApiError::Read(error)
+    }
+}
+
+impl From<ApiError> for Status {
+    fn from(error: ApiError) -> Status {
+        match error {
+            ApiError::Refused(refusal) => Status::new(refusal_code(refusal), refusal.to_string()),
+            ApiError::Write(error) => Status::new(write_code(error), error.to_string()),
+            ApiError::Read(error) => Status::new(read_code(error), error.to_string()),
+            ApiError::RequestTooLarge => Status::invalid_argument("etcdserver: request is too large"),
+            ApiError::NoLeader => Status::unavailable("etcdserver: no leader"),
+            ApiError::TooManyRequests => Status::resource_exhausted("etcdserver: too many requests"),
+            ApiError::UnknownEnum { field, value } => {
+                Status::invalid_argument(format!("etcdserver: invalid {field}: {value} names nothing"))
+            }
+            ApiError::InvalidClientApiVersion => {
+                Status::invalid_argument("etcdserver: invalid client api version")
+            }
+            ApiError::Unimplemented(what) => Status::unimplemented(format!("synod: {what}")),
+        }
+    }
+}
+
+fn refusal_code(refusal: Refusal) -> Code {
+    match refusal {
+        Refusal::EmptyKey
+        | Refusal::KeyNotFound
+        | Refusal::ValueProvided
+        | Refusal::LeaseProvided
+        | Refusal::TooManyOps
+        | Refusal::DuplicateKey
+        | Refusal::InvalidSortOption => Code::InvalidArgument,
+        Refusal::Compacted | Refusal::FutureRevision => Code::OutOfRange,
+        Refusal::LeaseNotFound => Code::NotFound,
+    }
+}
+
+/// An unknown outcome is `Unavailable` as in etcd: its clients repeat a write only if the text says that there was
+/// no connection at all.
+fn write_code(error: WriteError) -> Code {
+    match error {
+        WriteError::TooManyRequests => Code::ResourceExhausted,
+        WriteError::TooLarge => Code::InvalidArgument,
+        WriteError::TimedOut | WriteError::Unknown | WriteError::Stopped => Code::Unavailable,
+    }
+}
+
+fn read_code(error: ReadError) -> Code {
+    match error {
+        ReadError::TooManyRequests => Code::ResourceExhausted,
+        ReadError::NoLeader | ReadError::TimedOut | ReadError::Stopped => Code::Unavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn client_sees(error: impl Into<ApiError>, code: Code, text: &str) {
+        let status = Status::from(error.into());
+        assert_eq!((status.code(), status.message()), (code, text));
+    }
+
+    #[test]
+    fn refusals_have_etcds_codes_and_texts() {
+        use Code::{InvalidArgument, NotFound, OutOfRange};
+        client_sees(Refusal::EmptyKey, InvalidArgument, "etcdserver: key is not provided");
+        client_sees(Refusal::KeyNotFound, InvalidArgument, "etcdserver: key not found");
+        client_sees(Refusal::ValueProvided, InvalidArgument, "etcdserver: value is provided");
+        client_sees(Refusal::LeaseProvided, InvalidArgument, "etcdserver: lease is provided");
+        client_sees(Refusal::TooManyOps, InvalidArgument, "etcdserver: too many operations in txn request");
+        client_sees(Refusal::DuplicateKey, InvalidArgument, "etcdserver: duplicate key given in txn request");
+        client_sees(Refusal::InvalidSortOption, InvalidArgument, "etcdserver: invalid sort option");
+        let compacted = "etcdserver: mvcc: required revision has been compacted";
+        client_sees(Refusal::Compacted, OutOfRange, compacted);
+        let future = "etcdserver: mvcc: required revision is a future revision";
+        client_sees(Refusal::FutureRevision, OutOfRange, future);
+        client_sees(Refusal::LeaseNotFound, NotFound, "etcdserver: requested lease not found");
+    }
+
+    #[test]
+    fn unconfirmed_writes_and_reads_have_etcds_codes_and_texts() {
+        use Code::{InvalidArgument, ResourceExhausted, Unavailable};
+        let previous = "etcdserver: request timed out, possibly due to previous leader failure";
+        client_sees(WriteError::TooManyRequests, ResourceExhausted, "etcdserver: too many requests");
+        client_sees(WriteError::TooLarge, InvalidArgument, "etcdserver: request is too large");
+        client_sees(WriteError::TimedOut, Unavailable, "etcdserver: request timed out");
+        client_sees(WriteError::Unknown, Unavailable, previous);
+        client_sees(WriteError::Stopped, Unavailable, "etcdserver: server stopped");
+        client_sees(ReadError::TooManyRequests, ResourceExhausted, "etcdserver: too many requests");
+        client_sees(ReadError::NoLeader, Unavailable, "etcdserver: no leader");
+        client_sees(ReadError::TimedOut, Unavailable, "etcdserver: request timed out");
+        client_sees(ReadError::Stopped, Unavailable, "etcdserver: server stopped");
+    }
+
+    #[test]
+    fn what_the_api_itself_refuses_has_etcds_codes_and_texts() {
+        use Code::{InvalidArgument, ResourceExhausted, Unavailable, Unimplemented};
+        client_sees(ApiError::RequestTooLarge, InvalidArgument, "etcdserver: request is too large");
+        client_sees(ApiError::NoLeader, Unavailable, "etcdserver: no leader");
+        client_sees(ApiError::TooManyRequests, ResourceExhausted, "etcdserver: too many requests");
+        let version = "etcdserver: invalid client api version";
+        client_sees(ApiError::InvalidClientApiVersion, InvalidArgument, version);
+        client_sees(ApiError::Unimplemented("not here"), Unimplemented, "synod: not here");
+    }
+}
