@@ -1,15 +1,32 @@
 //! The half of a member that applies what was chosen.
 
-use bytes::Bytes;
-use synod_paxos::slot::Slot;
-use synod_store::response::Applied;
-use synod_store::View;
+use std::collections::VecDeque;
 
+use synod_paxos::config::ClusterId;
+use synod_paxos::multi::entry::Entry;
+use synod_paxos::node::{Incarnation, NodeId};
+use synod_paxos::slot::Slot;
+use synod_store::request::Command;
+use synod_store::response::Applied;
+use synod_store::{Store, View};
+
+use crate::checkpoint::{Checkpoint, LoadedCheckpoint};
+use crate::sessions::{Admission, Sessions};
+use crate::submission::{Body, Submission};
 use crate::voter::Sequence;
 
 /// What the voter hands to the applier, in order. Opaque to the driver.
 #[derive(Debug)]
-pub struct ToApplier {}
+pub struct ToApplier {
+    slot: Slot,
+    entry: Entry<Submission>,
+}
+
+impl ToApplier {
+    pub(crate) fn new(slot: Slot, entry: Entry<Submission>) -> ToApplier {
+        ToApplier { slot, entry }
+    }
+}
 
 /// What the driver does for the applier.
 #[derive(Debug)]
@@ -23,8 +40,8 @@ pub enum ApplierOutput {
         /// The store's answer.
         applied: Applied,
     },
-    /// A write of this member's clients was applied in a state that came as a checkpoint: it happened, or
-    /// not, and its answer is lost.
+    /// A write of this member's clients was applied in a state that came as a checkpoint: it happened, but
+    /// its answer is lost.
     ReplyUnknown {
         /// Which write.
         sequence: Sequence,
@@ -40,22 +57,147 @@ pub enum ApplierOutput {
     WriteCheckpoint(Checkpoint),
 }
 
-/// A state of a member at one slot, as bytes to be written. Holds an immutable view: writing it stops nothing.
+/// What a slot weighs in the journal besides its commands, in bytes: roughly.
+const SLOT_OVERHEAD: u64 = 128;
+
+/// The store, whose writes were applied to it, and when to write a checkpoint.
+///
+/// The position in the log, the sessions and the data change together and are saved together.
 #[derive(Debug)]
-pub struct Checkpoint {
-    slot: Slot,
-    view: View,
+pub struct Applier {
+    cluster: ClusterId,
+    id: NodeId,
+    incarnation: Incarnation,
+    applied: Slot,
+    sessions: Sessions,
+    store: Store,
+    checkpoint_every: u64,
+    bytes_since_checkpoint: u64,
+    writing_checkpoint: bool,
+    out: VecDeque<ApplierOutput>,
 }
 
-impl Checkpoint {
-    /// The last slot applied in it.
-    pub fn slot(&self) -> Slot {
-        self.slot
+impl Applier {
+    /// The applier of a process of member `id` that starts from `loaded`.
+    pub fn new(
+        cluster: ClusterId,
+        id: NodeId,
+        incarnation: Incarnation,
+        loaded: LoadedCheckpoint,
+    ) -> Applier {
+        Applier {
+            cluster,
+            id,
+            incarnation,
+            applied: loaded.slot,
+            sessions: loaded.sessions,
+            store: loaded.store,
+            checkpoint_every: 64 << 20,
+            bytes_since_checkpoint: 0,
+            writing_checkpoint: false,
+            out: VecDeque::new(),
+        }
     }
 
-    /// Its parts in order, each of moderate size.
-    pub fn parts(&self) -> impl Iterator<Item = Bytes> + '_ {
-        let _ = &self.view;
-        std::iter::empty()
+    /// A checkpoint is due once the journal has grown by so many bytes since the last, or by as much as the
+    /// store holds, whichever is more: so writing checkpoints at most doubles what is written.
+    pub fn set_checkpoint_every(&mut self, journal_bytes: u64) {
+        self.checkpoint_every = journal_bytes;
+    }
+
+    /// Applies the next slot. Slots that an installed checkpoint covers are skipped.
+    ///
+    /// # Panics
+    /// If a slot is missing: state machines apply every slot in order.
+    pub fn handle(&mut self, item: ToApplier) {
+        if item.slot <= self.applied {
+            return;
+        }
+        assert!(
+            item.slot == self.applied.next(),
+            "{} cannot be applied after {}: a slot is missing",
+            item.slot,
+            self.applied
+        );
+        for submission in item.entry.commands() {
+            self.apply(item.slot, submission);
+        }
+        self.applied = item.slot;
+        self.bytes_since_checkpoint += item.entry.size() as u64 + SLOT_OVERHEAD;
+        self.out.push_back(ApplierOutput::Applied { slot: item.slot });
+        self.checkpoint_if_due();
+    }
+
+    fn apply(&mut self, slot: Slot, submission: &Submission) {
+        let Body::Store(command) = &submission.body else {
+            self.sessions.register(submission.origin, submission.incarnation);
+            return;
+        };
+        if self.sessions.admit(submission) != Admission::First {
+            return;
+        }
+        // Every member checked what its clients sent before it submitted it.
+        let command = Command::decode(command.clone());
+        let command =
+            command.unwrap_or_else(|error| panic!("{slot} holds a command nobody can apply: {error}"));
+        let applied = self.store.apply(&command);
+        if submission.origin == self.id && submission.incarnation == self.incarnation {
+            let sequence = Sequence(submission.sequence);
+            self.out.push_back(ApplierOutput::Reply { sequence, slot, applied });
+        }
+    }
+
+    /// Replaces the state by one that came from another member, unless this one is as new already.
+    pub fn install(&mut self, loaded: LoadedCheckpoint) {
+        if loaded.slot <= self.applied {
+            return;
+        }
+        for sequence in loaded.sessions.applied(self.id, self.incarnation) {
+            if !self.sessions.contains(self.id, self.incarnation, sequence) {
+                self.out.push_back(ApplierOutput::ReplyUnknown { sequence: Sequence(sequence) });
+            }
+        }
+        self.applied = loaded.slot;
+        self.sessions = loaded.sessions;
+        self.store = loaded.store;
+        self.bytes_since_checkpoint = 0;
+        self.out.push_back(ApplierOutput::Applied { slot: self.applied });
+    }
+
+    fn checkpoint_if_due(&mut self) {
+        if self.writing_checkpoint
+            || self.bytes_since_checkpoint < self.checkpoint_every.max(self.store.bytes())
+        {
+            return;
+        }
+        self.writing_checkpoint = true;
+        self.bytes_since_checkpoint = 0;
+        self.out.push_back(ApplierOutput::WriteCheckpoint(self.checkpoint()));
+    }
+
+    /// The present state as a checkpoint.
+    pub fn checkpoint(&self) -> Checkpoint {
+        Checkpoint::new(self.cluster, self.applied, self.sessions.clone(), self.store.view())
+    }
+
+    /// The last checkpoint is durable.
+    pub fn handle_checkpoint_written(&mut self, slot: Slot) {
+        assert!(slot <= self.applied, "a checkpoint of {slot} was never made: applied {}", self.applied);
+        self.writing_checkpoint = false;
+    }
+
+    /// The state as it is now, for reading.
+    pub fn view(&self) -> View {
+        self.store.view()
+    }
+
+    /// The last slot applied.
+    pub fn applied(&self) -> Slot {
+        self.applied
+    }
+
+    /// What to do next, or `None` when there is nothing.
+    pub fn poll_output(&mut self) -> Option<ApplierOutput> {
+        self.out.pop_front()
     }
 }

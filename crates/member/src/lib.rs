@@ -7,4 +7,14 @@
 //! **Invariant:** no I/O, no clock, no randomness, no threads. A driver sees bytes, deadlines and replies.
 
 pub mod applier;
+pub mod checkpoint;
+pub mod codec;
+mod outstanding;
+mod record;
+mod sessions;
+mod submission;
+mod transfer;
 pub mod voter;
+pub mod wire;
+
+pub use transfer::PART_BYTES_MAX;

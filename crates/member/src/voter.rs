@@ -1,17 +1,32 @@
 //! The half of a member that votes.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use synod_paxos::ballot::Ballot;
-use synod_paxos::config::ClusterId;
+use synod_paxos::config::{ClusterId, ConfigId};
 use synod_paxos::durable::Token;
+use synod_paxos::membership::Membership;
+use synod_paxos::multi::core::Output;
+use synod_paxos::multi::leader::Window;
+use synod_paxos::multi::reads::Ticket;
+use synod_paxos::multi::record::Recovered;
+use synod_paxos::multi::replica::{Options, Replica};
 use synod_paxos::node::{Incarnation, NodeId};
+use synod_paxos::quorum::QuorumError;
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
+use synod_store::request::Command;
 use thiserror::Error;
 
 use crate::applier::ToApplier;
+use crate::codec::DecodeError;
+use crate::outstanding::Outstanding;
+use crate::record;
+use crate::submission::{Body, Submission};
+use crate::transfer::{Progress, Transfer};
+use crate::wire::{self, Header, PeerMessage};
 
 /// What a voter is told when it starts.
 #[derive(Clone, Debug)]
@@ -176,4 +191,442 @@ pub struct SlotView {
     pub ballot: Option<Ballot>,
     /// Whether it knows the slot to be chosen.
     pub chosen: bool,
+}
+
+/// What a member's disk held when it started.
+#[derive(Clone, Debug, Default)]
+pub struct RecoveredVoter {
+    /// The state of the newest batch in the journal.
+    pub state: Option<Bytes>,
+    /// The journal's records, in order.
+    pub records: Vec<Bytes>,
+    /// The slot of the newest durable checkpoint, `Slot::ZERO` without one.
+    pub checkpoint: Slot,
+}
+
+/// Why a voter cannot start from what its disk holds or its configuration says.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StartError {
+    /// The member list makes no cluster.
+    #[error("the member list cannot be used: {0}")]
+    Members(#[from] QuorumError),
+    /// This member is not in its own member list.
+    #[error("member {0} is not in the list of members")]
+    NotAMember(NodeId),
+    /// The journal's state is not one.
+    #[error("the state in the journal cannot be read: {0}")]
+    State(DecodeError),
+    /// A record of the journal is not one.
+    #[error("record {index} of the journal cannot be read: {error}")]
+    Record {
+        /// Counted from 0 in the order of recovery.
+        index: usize,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+    /// The journal was written in another configuration.
+    #[error("the journal belongs to configuration {found}, not {expected}")]
+    Config {
+        /// What the journal says.
+        found: ConfigId,
+        /// What the member list says.
+        expected: ConfigId,
+    },
+}
+
+/// Chosen slots that the applier may lag behind before new writes are refused.
+const APPLIER_LAG_MAX: u64 = 5_000;
+
+/// Slots kept in the log below a checkpoint, so that a member only a little behind needs no checkpoint.
+const SLOTS_RETAINED: u64 = 256;
+
+/// Reads that may wait at once.
+const READS_MAX: usize = 20_000;
+
+/// Forwarded commands that may wait for a slot at the leader.
+const QUEUE_MAX: usize = 100_000;
+
+/// The protocol replica of a member, its clients' requests in flight, and what it sends and stores.
+pub struct Voter {
+    config: VoterConfig,
+    header: Header,
+    now: Time,
+    replica: Replica<Submission>,
+    outstanding: Outstanding,
+    reads: BTreeMap<ReadTicket, Time>,
+    last_ticket: u64,
+    applied: Slot,
+    handed_over: Slot,
+    transfer: Option<Transfer>,
+    out: VecDeque<VoterOutput>,
+}
+
+impl Voter {
+    /// A voter that remembers what the disk held.
+    ///
+    /// # Errors
+    /// If the member list or the journal's contents cannot be used.
+    pub fn new(config: VoterConfig, recovered: RecoveredVoter, now: Time) -> Result<Voter, StartError> {
+        let membership = Membership::founding(config.members.iter().copied())?;
+        if !membership.contains(config.id) {
+            return Err(StartError::NotAMember(config.id));
+        }
+        let state = recovered.state.map(record::decode_state).transpose().map_err(StartError::State)?;
+        if let Some(state) = state.filter(|state| state.config != membership.config()) {
+            return Err(StartError::Config { found: state.config, expected: membership.config() });
+        }
+        let decode =
+            |(index, bytes)| record::decode(bytes).map_err(|error| StartError::Record { index, error });
+        let records = recovered.records.into_iter().enumerate().map(decode).collect::<Result<_, _>>()?;
+        let header = Header {
+            cluster: config.cluster,
+            config: membership.config(),
+            from: config.id,
+            incarnation: config.incarnation,
+        };
+        let options = Options {
+            heartbeat_interval: config.heartbeat_interval,
+            election_timeout: config.election_timeout,
+            stall_limit: config.election_timeout * 4,
+            window: Window::default(),
+            seed: config.seed,
+        };
+        let checkpoint = recovered.checkpoint;
+        let recovered = Recovered { state, checkpoint, records };
+        let replica = Replica::new(config.id, config.incarnation, membership, options, recovered, now);
+        Ok(Voter {
+            outstanding: Outstanding::new(config.id, config.incarnation, now),
+            config,
+            header,
+            now,
+            replica,
+            reads: BTreeMap::new(),
+            last_ticket: 0,
+            applied: checkpoint,
+            handed_over: checkpoint,
+            transfer: None,
+            out: VecDeque::new(),
+        })
+    }
+
+    /// A frame of another member arrived. Garbage is answered with a `Rejected` output and otherwise ignored.
+    pub fn handle_frame(&mut self, now: Time, from: NodeId, frame: Bytes) {
+        self.now = now;
+        if let Err(reason) = self.try_frame(from, frame) {
+            self.out.push_back(VoterOutput::Rejected { from, reason });
+        }
+    }
+
+    fn try_frame(&mut self, from: NodeId, frame: Bytes) -> Result<(), String> {
+        let (header, message) =
+            wire::decode(frame).map_err(|error| format!("a frame cannot be read: {error}"))?;
+        if header.cluster != self.header.cluster {
+            return Err(format!("its frame belongs to cluster {}", header.cluster));
+        }
+        if header.config != self.header.config {
+            return Err(format!("its frame belongs to configuration {}", header.config));
+        }
+        if header.from != from {
+            return Err(format!("its frame says it comes from {}", header.from));
+        }
+        match message {
+            PeerMessage::Protocol(message) => {
+                let name = message.name();
+                let handled = self.replica.handle_message(self.now, from, message);
+                handled.map_err(|rejection| format!("its {name} is refused: {rejection}"))?;
+            }
+            PeerMessage::Forward(submissions) => {
+                for submission in submissions {
+                    if submission.origin != from {
+                        return Err(format!("it forwards a command of {}", submission.origin));
+                    }
+                    // Once chosen it would have to be applied everywhere: nothing unreadable gets that far.
+                    if let Body::Store(command) = &submission.body {
+                        let decoded = Command::decode(command.clone());
+                        decoded.map_err(|error| format!("it forwards what is no command: {error}"))?;
+                    }
+                    self.propose(submission);
+                }
+            }
+            PeerMessage::WantCheckpoint { slot, offset } => {
+                self.out.push_back(VoterOutput::ReadCheckpoint { to: from, slot, offset });
+            }
+            PeerMessage::CheckpointPart { slot, offset, length, bytes } => {
+                self.handle_part(from, slot, offset, length, bytes);
+            }
+        }
+        Ok(())
+    }
+
+    /// The driver's disk has every write up to `token`.
+    pub fn handle_persisted(&mut self, now: Time, token: Token) {
+        self.now = now;
+        self.replica.handle_persisted(now, token);
+    }
+
+    /// When to call `handle_timeout` next, at the latest.
+    pub fn next_timeout(&self) -> Option<Time> {
+        let write = self.outstanding.next_timeout(self.config.request_timeout);
+        let read = self.reads.values().next().copied();
+        let transfer = self.transfer.as_ref().and_then(Transfer::deadline);
+        [Some(self.replica.next_timeout()), write, read, transfer].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.now = now;
+        if self.replica.next_timeout() <= now {
+            self.replica.handle_timeout(now);
+        }
+        for sequence in self.outstanding.expire(now, self.config.request_timeout) {
+            self.out.push_back(VoterOutput::WriteFailed { sequence, failure: WriteFailure::TimedOut });
+        }
+        // Tickets grow with time, so the first is always the oldest.
+        while let Some((ticket, deadline)) =
+            self.reads.first_key_value().map(|(ticket, time)| (*ticket, *time))
+        {
+            if deadline > now {
+                break;
+            }
+            self.reads.remove(&ticket);
+            self.replica.forget_read(Ticket(ticket.0));
+            self.out.push_back(VoterOutput::ReadFailed { ticket, failure: ReadFailure::TimedOut });
+        }
+        if self.transfer.as_ref().and_then(Transfer::deadline).is_some_and(|deadline| deadline <= now) {
+            self.ask_for_part_again();
+        }
+    }
+
+    /// A client's write: an encoded command of the store. The applier replies under the sequence returned.
+    ///
+    /// # Errors
+    /// If it is not taken; then it certainly does not happen.
+    pub fn write(&mut self, now: Time, command: Bytes) -> Result<Sequence, WriteFailure> {
+        self.now = now;
+        if self.replica.core().learner().through().0 > self.applied.0 + APPLIER_LAG_MAX {
+            return Err(WriteFailure::TooManyRequests);
+        }
+        self.outstanding.submit(now, command)
+    }
+
+    /// A client's linearizable read: `ReadReady` or `ReadFailed` follows.
+    ///
+    /// # Errors
+    /// If too many wait.
+    pub fn read(&mut self, now: Time) -> Result<ReadTicket, ReadFailure> {
+        self.now = now;
+        if self.reads.len() >= READS_MAX {
+            return Err(ReadFailure::TooManyRequests);
+        }
+        self.last_ticket += 1;
+        let ticket = ReadTicket(self.last_ticket);
+        self.reads.insert(ticket, now + self.config.request_timeout);
+        self.replica.read(Ticket(ticket.0));
+        Ok(ticket)
+    }
+
+    /// The applier has applied everything up to `slot`.
+    pub fn handle_applied(&mut self, now: Time, slot: Slot) {
+        self.now = now;
+        self.applied = self.applied.max(slot);
+        let lag = self.handed_over.0.saturating_sub(self.applied.0);
+        self.replica.set_applier_stalled(lag > APPLIER_LAG_MAX);
+    }
+
+    /// A checkpoint of this member through `slot` is durable: the log below can go.
+    pub fn handle_checkpoint_durable(&mut self, now: Time, slot: Slot) {
+        self.now = now;
+        let through = Slot(slot.0.saturating_sub(SLOTS_RETAINED));
+        if through > self.replica.core().learner().truncated() {
+            self.replica.truncate(through);
+            self.out.push_back(VoterOutput::Truncate { through });
+        }
+    }
+
+    /// The driver read what a `ReadCheckpoint` asked for. `length` is the size of the whole checkpoint.
+    pub fn handle_checkpoint_part(
+        &mut self,
+        now: Time,
+        to: NodeId,
+        slot: Slot,
+        offset: u64,
+        length: u64,
+        bytes: Bytes,
+    ) {
+        self.now = now;
+        self.send(vec![to], &PeerMessage::CheckpointPart { slot, offset, length, bytes });
+    }
+
+    /// A checkpoint from another member is durable here and loaded into the applier.
+    pub fn handle_checkpoint_received(&mut self, now: Time, slot: Slot) {
+        self.now = now;
+        self.transfer = None;
+        if self.replica.install(slot) {
+            self.applied = self.applied.max(slot);
+            self.handed_over = self.handed_over.max(slot);
+            self.out.push_back(VoterOutput::Truncate { through: slot });
+        }
+    }
+
+    /// A checkpoint from another member could not be stored or read: it is asked for afresh when needed.
+    pub fn handle_checkpoint_refused(&mut self, now: Time) {
+        self.now = now;
+        self.transfer = None;
+    }
+
+    /// How this voter stands.
+    pub fn status(&self) -> VoterStatus {
+        let learner = self.replica.core().learner();
+        VoterStatus {
+            leader: self.replica.leads().or(self.replica.leader()),
+            happy: self.replica.is_happy(),
+            chosen: learner.through(),
+            truncated: learner.truncated(),
+        }
+    }
+
+    /// At most `limit` slots that are still held, from `from` on.
+    pub fn slots(&self, from: Slot, limit: usize) -> Vec<SlotView> {
+        let core = self.replica.core();
+        let mut slot = from.max(core.learner().truncated().next());
+        let last = core.learner().through().max(core.acceptor().highest_voted());
+        let mut views = Vec::new();
+        while slot <= last && views.len() < limit {
+            let vote = core.acceptor().vote(slot);
+            let entry = core.learner().chosen(slot).or(vote.map(|vote| &vote.value));
+            if let Some(entry) = entry {
+                let commands = entry.commands().iter().filter_map(|submission| match &submission.body {
+                    Body::Store(command) => Some(command.clone()),
+                    Body::Register => None,
+                });
+                views.push(SlotView {
+                    slot,
+                    commands: commands.collect(),
+                    ballot: vote.map(|vote| vote.ballot),
+                    chosen: core.learner().is_chosen(slot),
+                });
+            }
+            slot = slot.next();
+        }
+        views
+    }
+
+    /// What to do next, or `None` when there is nothing. Call it after every other call, or after a burst
+    /// of them: what gathers in between shares slots, writes and rounds.
+    pub fn poll_output(&mut self) -> Option<VoterOutput> {
+        if let Some(output) = self.out.pop_front() {
+            return Some(output);
+        }
+        self.offer();
+        while self.out.is_empty() {
+            let output = self.replica.poll_output(self.now)?;
+            self.translate(output);
+        }
+        self.out.pop_front()
+    }
+
+    fn translate(&mut self, output: Output<Submission>) {
+        match output {
+            Output::Send { to, message } => self.send(to, &PeerMessage::Protocol(message)),
+            Output::Persist { token, state, records } => {
+                let mark = record::mark(&records).0;
+                let state = record::encode_state(&state);
+                let records = records.iter().map(record::encode).collect();
+                self.out.push_back(VoterOutput::Persist { token, state, mark, records });
+            }
+            Output::Chosen { slot, entry } => {
+                for submission in entry.commands() {
+                    self.outstanding.settle(submission);
+                }
+                self.handed_over = slot;
+                self.out.push_back(VoterOutput::Apply(ToApplier::new(slot, entry)));
+            }
+            Output::ReadReady { ticket, slot } => {
+                let ticket = ReadTicket(ticket.0);
+                if self.reads.remove(&ticket).is_some() {
+                    self.out.push_back(VoterOutput::ReadReady { ticket, slot });
+                }
+            }
+            Output::CheckpointNeeded { from, .. } => {
+                if self.transfer.is_none() {
+                    self.transfer = Some(Transfer::start(from, self.now));
+                    self.ask_for_part();
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, to: Vec<NodeId>, message: &PeerMessage) {
+        let frame = wire::encode(self.header, message);
+        self.out.push_back(VoterOutput::Send { to, frame });
+    }
+
+    // ---- writes -----------------------------------------------------------------------------------
+
+    fn offer(&mut self) {
+        let own = self.replica.core().leadership().map(|leader| leader.ballot());
+        let Some(ballot) = own.or(self.replica.leader()) else { return };
+        let offered = self.outstanding.offer(self.now, ballot);
+        if offered.is_empty() {
+            return;
+        }
+        if own.is_some() {
+            for submission in offered {
+                self.propose(submission);
+            }
+        } else if ballot.node != self.config.id {
+            self.send(vec![ballot.node], &PeerMessage::Forward(offered));
+        }
+    }
+
+    /// Gives a command to this node's leader, if it has one. Otherwise, or if too much waits, it is
+    /// dropped: its origin offers it again.
+    fn propose(&mut self, submission: Submission) {
+        let queued = self.replica.core().leadership().map_or(0, |leader| leader.queued());
+        if queued < QUEUE_MAX {
+            drop(self.replica.propose(submission));
+        }
+    }
+
+    // ---- checkpoints ------------------------------------------------------------------------------
+
+    fn handle_part(&mut self, from: NodeId, slot: Slot, offset: u64, length: u64, bytes: Bytes) {
+        if slot <= self.handed_over {
+            self.transfer = None;
+            return;
+        }
+        let Some(transfer) = &mut self.transfer else { return };
+        let progress = transfer.handle_part(self.now, from, slot, offset, length, &bytes);
+        let length = transfer.length();
+        if progress == Progress::Ignored {
+            return;
+        }
+        self.out.push_back(VoterOutput::StoreCheckpoint { slot, offset, bytes });
+        if progress == Progress::Complete {
+            self.out.push_back(VoterOutput::FinishCheckpoint { slot, length });
+        } else {
+            self.ask_for_part();
+        }
+    }
+
+    fn ask_for_part(&mut self) {
+        let Some(transfer) = &self.transfer else { return };
+        let (source, (slot, offset)) = (transfer.source, transfer.wanted());
+        self.send(vec![source], &PeerMessage::WantCheckpoint { slot, offset });
+    }
+
+    fn ask_for_part_again(&mut self) {
+        let Some(transfer) = &mut self.transfer else { return };
+        if transfer.try_again(self.now) {
+            self.ask_for_part();
+        } else {
+            self.transfer = None;
+        }
+    }
+}
+
+impl std::fmt::Debug for Voter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Voter").field("id", &self.config.id).field("status", &self.status()).finish()
+    }
 }

@@ -274,7 +274,10 @@ impl<C: Command> Core<C> {
     fn send_merged(&mut self, to: NodeId, message: Message<C>) {
         if let (
             Message::Accepted { ballot, slots },
-            Some(Output::Send { to: last_to, message: Message::Accepted { ballot: last, slots: last_slots } }),
+            Some(Output::Send {
+                to: last_to,
+                message: Message::Accepted { ballot: last, slots: last_slots },
+            }),
         ) = (&message, self.out.back_mut())
             && *last_to == [to]
             && last == ballot
@@ -391,7 +394,8 @@ impl<C: Command> Core<C> {
         if let Some(ballot) = spoken.filter(|ballot| ballot.node != from) {
             return Err(Rejection::NotItsBallot { from, ballot });
         }
-        if let Some(ballot) = spoken.or(message.mentions()).filter(|ballot| ballot.round > Ballot::ROUND_MAX) {
+        if let Some(ballot) = spoken.or(message.mentions()).filter(|ballot| ballot.round > Ballot::ROUND_MAX)
+        {
             return Err(Rejection::BallotTooHigh(ballot));
         }
         let heard = self.learner.heard();
@@ -420,9 +424,10 @@ impl<C: Command> Core<C> {
 
     fn check_promise(&self, from: NodeId, promise: &Promise<C>) -> Result<(), Rejection> {
         let ordered = promise.reports.is_sorted_by(|(a, _), (b, _)| a < b);
-        let above = promise.reports.first().is_none_or(|(slot, _)| {
-            *slot >= promise.from && *slot > promise.chosen && *slot != Slot::ZERO
-        });
+        let above = promise
+            .reports
+            .first()
+            .is_none_or(|(slot, _)| *slot >= promise.from && *slot > promise.chosen && *slot != Slot::ZERO);
         let near = promise.reports.last().is_none_or(|(slot, _)| {
             slot.0 <= promise.chosen.max(self.learner.heard()).0.saturating_add(SLOTS_AHEAD_MAX)
         });
@@ -684,7 +689,9 @@ impl<C: Command> Core<C> {
 
     fn propose_queued(&mut self) {
         while let Some(leader) = &mut self.leader {
-            let Some(proposal) = leader.next_proposal(self.membership.acceptors(), &self.window) else { break };
+            let Some(proposal) = leader.next_proposal(self.membership.acceptors(), &self.window) else {
+                break;
+            };
             self.propose_slot(proposal);
         }
     }
@@ -811,7 +818,8 @@ impl<C: Command> Core<C> {
     }
 
     fn start_confirmation(&mut self) {
-        let Some(ballot) = self.leader.as_ref().filter(|leader| leader.is_leading()).map(Leader::ballot) else {
+        let Some(ballot) = self.leader.as_ref().filter(|leader| leader.is_leading()).map(Leader::ballot)
+        else {
             return;
         };
         if let Some(round) = self.confirmations.start(ballot, self.membership.acceptors()) {
@@ -843,7 +851,10 @@ impl<C: Command> Core<C> {
         if read.node == self.id {
             self.handle_read_index_reply(read, slot);
         } else {
-            self.out.push_back(Output::Send { to: vec![read.node], message: Message::ReadIndexReply { read, slot } });
+            self.out.push_back(Output::Send {
+                to: vec![read.node],
+                message: Message::ReadIndexReply { read, slot },
+            });
         }
     }
 

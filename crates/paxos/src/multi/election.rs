@@ -145,7 +145,8 @@ impl Election {
             }
         }
         // A stalled leader makes way only for somebody healthier; if there is nobody it goes on.
-        let healthier = self.connected.iter().any(|(node, health)| acceptors.contains(*node) && !health.stalled);
+        let healthier =
+            self.connected.iter().any(|(node, health)| acceptors.contains(*node) && !health.stalled);
         leading.complete && promises.is_met() && !(leading.stalled && healthier)
     }
 

@@ -68,7 +68,10 @@ impl<C: Command> Learner<C> {
     /// If another value was learned before: agreement is broken, and going on would spread it.
     pub fn learn(&mut self, slot: Slot, entry: Entry<C>) -> bool {
         if let Some(known) = self.chosen.get(&slot) {
-            assert!(*known == entry, "agreement is broken in {slot}: {known:?} and {entry:?} are both chosen");
+            assert!(
+                *known == entry,
+                "agreement is broken in {slot}: {known:?} and {entry:?} are both chosen"
+            );
             return false;
         }
         if slot <= self.truncated {
@@ -115,7 +118,11 @@ impl<C: Command> Learner<C> {
     /// # Panics
     /// If a slot up to there is not known to be chosen.
     pub fn truncate(&mut self, through: Slot) {
-        assert!(through <= self.through, "cannot truncate to {through}: chosen only through {}", self.through);
+        assert!(
+            through <= self.through,
+            "cannot truncate to {through}: chosen only through {}",
+            self.through
+        );
         self.chosen = self.chosen.split_off(&through.next());
         self.truncated = self.truncated.max(through);
     }

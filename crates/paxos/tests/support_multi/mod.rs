@@ -1,8 +1,8 @@
 //! A small seeded world for replicas of a log: messages lost, delayed, duplicated and reordered, nodes
 //! crashed and restarted with exactly what their disks kept. Every step is checked.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
 use synod_paxos::backoff::Backoff;
@@ -196,7 +196,8 @@ impl World {
     pub fn propose(&mut self, id: NodeId, word: &str) -> bool {
         let word = Word(word.to_owned());
         self.proposed.insert(word.clone());
-        let taken = self.nodes.get_mut(&id).unwrap().replica.as_mut().is_some_and(|r| r.propose(word).is_ok());
+        let taken =
+            self.nodes.get_mut(&id).unwrap().replica.as_mut().is_some_and(|r| r.propose(word).is_ok());
         self.settle(id);
         taken
     }
@@ -215,7 +216,12 @@ impl World {
 
     /// The last slot that some node has applied: what a client may have heard of.
     fn contiguous(&self) -> Slot {
-        self.nodes.values().filter_map(|node| node.applied.last()).map(|(slot, _)| *slot).max().unwrap_or_default()
+        self.nodes
+            .values()
+            .filter_map(|node| node.applied.last())
+            .map(|(slot, _)| *slot)
+            .max()
+            .unwrap_or_default()
     }
 
     pub fn leaders(&self) -> Vec<NodeId> {
@@ -305,7 +311,11 @@ impl World {
     /// Durable facts: everything is judged by them.
     fn persist(&mut self, id: NodeId, state: HardState, records: Vec<Record<Word>>) {
         let promised = self.promises.entry(id).or_insert(Ballot::ZERO);
-        assert!(state.promised >= *promised, "{id}: a promise went back from {promised} to {}", state.promised);
+        assert!(
+            state.promised >= *promised,
+            "{id}: a promise went back from {promised} to {}",
+            state.promised
+        );
         *promised = state.promised;
         for record in &records {
             if let Record::Vote { slot, ballot, entry } = record {
