@@ -94,12 +94,27 @@ fn a_snapshot_cut_short_anywhere_is_noticed() {
 fn a_snapshot_without_one_of_its_chunks_or_with_one_twice_is_refused() {
     let store = large();
     let chunks: Vec<Bytes> = store.view().encode().collect();
+    let offset = |n: usize| chunks[..n].iter().map(|chunk| chunk.len() as u64).sum();
+    let damaged = |n: usize| Err(SnapshotError::Damaged { frame: n as u64, offset: offset(n) });
     for n in 0..chunks.len() {
         let without = chunks.iter().enumerate().filter(|(m, _)| *m != n).map(|(_, chunk)| chunk);
-        assert!(restore(without).is_err(), "without chunk {n}");
+        let expected = match n {
+            0 => Err(SnapshotError::NotASnapshot),
+            n if n + 1 == chunks.len() => Err(SnapshotError::Truncated(offset(n))),
+            n => damaged(n),
+        };
+        assert_eq!(restore(without).map(drop), expected, "without chunk {n}");
         let twice = chunks.iter().take(n + 1).chain(chunks.iter().skip(n));
-        assert!(restore(twice).is_err(), "chunk {n} twice");
+        assert_eq!(restore(twice).map(drop), damaged(n + 1), "chunk {n} twice");
     }
+}
+
+#[test]
+fn a_frame_longer_than_any_is_refused_by_its_header() {
+    let mut bytes = snapshot(&small());
+    bytes[14..18].copy_from_slice(&(256 * 1024 + 1u32).to_le_bytes());
+    bytes.truncate(30);
+    assert_eq!(Restore::new().push(&bytes), Err(SnapshotError::Damaged { frame: 0, offset: 10 }));
 }
 
 #[test]
