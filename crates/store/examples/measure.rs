@@ -233,15 +233,15 @@ fn compaction(store: &mut Store) {
     let mut longest = Duration::ZERO;
     once("give the memory back, step by step", || {
         loop {
-            let start = processor();
+            let start = Instant::now();
             let more = store.tidy();
-            longest = longest.max(processor() - start);
+            longest = longest.max(start.elapsed());
             if !more {
                 break;
             }
         }
     });
-    println!("{:<44} {:>10.3} ms", "the longest of these steps", longest.as_secs_f64() * 1e3);
+    println!("{:<44} {:>10.2} ms by the clock", "the longest of these steps", longest.as_secs_f64() * 1e3);
     println!("{:<44} {:>10.1} MiB", "bytes(), one version of each key", bytes(store));
     memory("resident");
 }

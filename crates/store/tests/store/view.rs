@@ -84,3 +84,20 @@ fn the_hash_tells_any_difference() {
         assert!(!hashes[..n].contains(hash), "history {n} hashes like one before it");
     }
 }
+
+#[test]
+fn the_hash_tells_when_a_key_was_created_even_if_that_was_compacted() {
+    let build = |first: &'static str, second: &'static str| {
+        let mut store = Store::new();
+        store.put(first, "");
+        store.put(second, "");
+        store.put("k", "");
+        store.delete(one("y"));
+        store.put("z", "");
+        store.compact(6).unwrap();
+        store
+    };
+    let (early, late) = (build("k", "y"), build("y", "k"));
+    assert_eq!((early.get("k"), late.get("k")), (Some(kv("k", "", 2, 4, 2)), Some(kv("k", "", 3, 4, 2))));
+    assert_ne!(early.hash(), late.hash());
+}
