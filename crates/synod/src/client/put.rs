@@ -1,0 +1,90 @@
+//! `synod put`.
+
+use clap::Args;
+use synod_server::proto::etcdserverpb::PutRequest;
+use synod_server::proto::etcdserverpb::kv_client::KvClient;
+
+use super::args::{Common, value_or_stdin};
+use super::connection::Cluster;
+use super::error::ClientError;
+use super::{json, output};
+
+const EXAMPLES: &str = "\
+Examples:
+  synod put greeting hello
+  synod put config < config.toml        the value from a file, byte by byte
+  echo -n secret | synod put token -    the value from another program
+  synod put greeting hi --prev-kv       shows what was there before
+
+Ends with 0 when the value is on a quorum of disks, 4 when nobody knows.";
+
+/// Writes a key.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct PutCommand {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    put: PutSpec,
+}
+
+/// What to write; also a step of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub(super) struct PutSpec {
+    /// The key
+    key: String,
+    /// The value; `-` or nothing reads it from standard input
+    #[arg(conflicts_with = "ignore_value", allow_hyphen_values = true)]
+    value: Option<String>,
+    /// Answer with what was there before
+    #[arg(long)]
+    prev_kv: bool,
+    /// Keep the value that is there: the key only gets a new revision
+    #[arg(long)]
+    ignore_value: bool,
+    /// Keep the lease that is there
+    #[arg(long)]
+    ignore_lease: bool,
+}
+
+impl PutSpec {
+    /// The request, if the value is part of the command.
+    ///
+    /// # Errors
+    /// If it is not.
+    pub(super) fn into_step(self) -> Result<PutRequest, String> {
+        match &self.value {
+            None if !self.ignore_value => Err("put needs a value here: put KEY VALUE".to_owned()),
+            _ => {
+                let value = self.value.clone().unwrap_or_default();
+                Ok(self.into_request(value.into()))
+            }
+        }
+    }
+
+    fn into_request(self, value: bytes::Bytes) -> PutRequest {
+        PutRequest {
+            key: self.key.into_bytes().into(),
+            value,
+            lease: 0,
+            prev_kv: self.prev_kv,
+            ignore_value: self.ignore_value,
+            ignore_lease: self.ignore_lease,
+        }
+    }
+}
+
+pub(super) async fn run(command: PutCommand) -> Result<(), ClientError> {
+    let PutCommand { common, put } = command;
+    let value = if put.ignore_value { bytes::Bytes::new() } else { value_or_stdin(put.value.clone())? };
+    let asked_for_previous = put.prev_kv;
+    let next =
+        format!("`synod get {}` shows whether it was; putting the same value again does no harm.", put.key);
+    let request = put.into_request(value);
+    let ask = |channel, request| async move { KvClient::new(channel).put(request).await };
+    let response = Cluster::new(&common).write(request, &next, ask).await?;
+    if common.json {
+        return output::print_json(&json::put(&response));
+    }
+    output::print(output::put(&response, asked_for_previous).as_bytes())
+}
