@@ -1,0 +1,60 @@
+//! Whole files, replaced all at once: checkpoints and identities.
+
+use std::io;
+
+use crate::disk::{Disk, DiskFile};
+
+/// A file that gets its name only when it is complete and durable.
+#[derive(Debug)]
+pub struct AtomicFile {
+    file: Box<dyn DiskFile>,
+    temporary: String,
+    name: String,
+}
+
+/// What temporary files are called. They are leftovers of a crash when found at a start.
+pub const TEMPORARY_SUFFIX: &str = ".tmp";
+
+impl AtomicFile {
+    /// Begins a file that will be called `name`.
+    ///
+    /// # Errors
+    /// As the disk reports them.
+    pub fn create(disk: &mut dyn Disk, name: &str) -> io::Result<AtomicFile> {
+        let temporary = format!("{name}{TEMPORARY_SUFFIX}");
+        match disk.remove(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = disk.create(&temporary)?;
+        Ok(AtomicFile { file, temporary, name: name.to_owned() })
+    }
+
+    /// Adds to it.
+    ///
+    /// # Errors
+    /// As the disk reports them. Drop the file then.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.append(bytes)
+    }
+
+    /// Syncs it, gives it its name, and makes the name durable. Until then the old file stands.
+    ///
+    /// # Errors
+    /// As the disk reports them. Whether the old or the new file stands then is unknown.
+    pub fn finish(mut self, disk: &mut dyn Disk) -> io::Result<()> {
+        self.file.sync()?;
+        disk.rename(&self.temporary, &self.name)?;
+        disk.sync_dir()
+    }
+}
+
+/// Replaces the file `name` by `bytes`, all at once and durably.
+///
+/// # Errors
+/// As the disk reports them.
+pub fn write_atomically(disk: &mut dyn Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut file = AtomicFile::create(disk, name)?;
+    file.append(bytes)?;
+    file.finish(disk)
+}

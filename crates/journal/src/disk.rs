@@ -1,0 +1,129 @@
+//! What a journal needs of a filesystem.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A flat directory of files. Names have no separators.
+pub trait Disk: Send + std::fmt::Debug {
+    /// The names of all files, in no particular order.
+    ///
+    /// # Errors
+    /// As the system reports them; so for all methods.
+    fn list(&mut self) -> io::Result<Vec<String>>;
+
+    /// A new file for appending; it must not exist.
+    fn create(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>>;
+
+    /// The whole contents of a file.
+    fn read(&mut self, name: &str) -> io::Result<Vec<u8>>;
+
+    /// Deletes a file.
+    fn remove(&mut self, name: &str) -> io::Result<()>;
+
+    /// Gives a file another name, replacing what had it.
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Cuts a file and syncs it.
+    fn truncate(&mut self, name: &str, length: u64) -> io::Result<()>;
+
+    /// Makes creations, renames and removals durable.
+    fn sync_dir(&mut self) -> io::Result<()>;
+}
+
+/// A file that is appended to.
+pub trait DiskFile: Send + std::fmt::Debug {
+    /// Appends; nothing is durable yet.
+    ///
+    /// # Errors
+    /// As the system reports them. What was appended then is unknown.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes everything appended durable (`fdatasync`).
+    ///
+    /// # Errors
+    /// As the system reports them. What is durable then is unknown, and trying again proves nothing.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A directory of the real filesystem.
+#[derive(Debug)]
+pub struct DirectoryDisk {
+    path: PathBuf,
+}
+
+impl DirectoryDisk {
+    /// The directory at `path`, created if need be.
+    ///
+    /// # Errors
+    /// If it cannot be created.
+    pub fn new(path: impl AsRef<Path>) -> io::Result<DirectoryDisk> {
+        let path = path.as_ref().to_path_buf();
+        fs::create_dir_all(&path)?;
+        // The entry of the directory itself has to survive too.
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(DirectoryDisk { path })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Disk for DirectoryDisk {
+    fn list(&mut self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            if entry.file_type()?.is_file()
+                && let Ok(name) = entry.file_name().into_string()
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn create(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        let file = OpenOptions::new().append(true).create_new(true).open(self.path.join(name))?;
+        Ok(Box::new(RealFile(file)))
+    }
+
+    fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.path.join(name))
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(self.path.join(name))?;
+        file.set_len(length)?;
+        file.sync_all()
+    }
+
+    fn sync_dir(&mut self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+#[derive(Debug)]
+struct RealFile(File);
+
+impl DiskFile for RealFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
