@@ -78,7 +78,12 @@ impl Logs {
     fn line(&self, slot: u64, value: &[(usize, &Slot)]) -> Line {
         let ballot = value.iter().filter_map(|(_, slot)| slot.ballot).map(ordered).max();
         let told = value.iter().map(|(_, slot)| &slot.operations).find(|operations| !operations.is_empty());
-        let mut states = vec![String::new(); self.members.len()];
+        // A member shows only the last of the slots that it truncated.
+        let gone = |member: &MemberLog| {
+            member.slots.iter().flatten().any(|other| other.truncated && other.slot > slot)
+        };
+        let state_of = |member| if gone(member) { "truncated".to_owned() } else { String::new() };
+        let mut states: Vec<String> = self.members.iter().map(state_of).collect();
         for (column, slot) in value {
             let other = slot.ballot.map(ordered).filter(|own| Some(*own) != ballot);
             states[*column] = match other {
@@ -107,6 +112,9 @@ impl Logs {
             .collect();
         if line.operations.len() > OPERATIONS_SHOWN {
             operations.push(format!("… and {} more", line.operations.len() - OPERATIONS_SHOWN));
+        }
+        if line.operations.is_empty() && line.states.iter().any(|state| state == "truncated") {
+            operations.push("a checkpoint of all up to here".to_owned());
         }
         let ballot = line.ballot.map_or_else(String::new, |ballot| self.ballot(ballot));
         let mut cells = vec![line.slot.to_string(), operations.join("\n"), ballot];

@@ -54,6 +54,34 @@ n3 does not answer: Connection refused";
 }
 
 #[test]
+fn a_member_that_truncated_further_says_so_for_all_slots_before() {
+    let logs = Logs {
+        members: vec![
+            member(1, vec![slot(7, "", None, "truncated"), slot(8, "Put k v", None, "applied")]),
+            member(
+                2,
+                vec![
+                    slot(5, "", None, "truncated"),
+                    slot(6, "Put a b", Some((1, 1)), "applied"),
+                    slot(7, "Put c d", Some((1, 1)), "applied"),
+                    slot(8, "Put k v", Some((1, 1)), "applied"),
+                ],
+            ),
+        ],
+    };
+    let cells: Vec<Vec<String>> = logs.lines().iter().map(|line| logs.cells(line)).collect();
+    assert_eq!(
+        cells,
+        [
+            ["5", "a checkpoint of all up to here", "", "truncated", "truncated"],
+            ["6", "Put a b", "(1,n1)", "truncated", "applied"],
+            ["7", "Put c d", "(1,n1)", "truncated", "applied"],
+            ["8", "Put k v", "(1,n1)", "applied", "applied"],
+        ]
+    );
+}
+
+#[test]
 fn values_that_compete_for_a_slot_have_a_line_each() {
     let logs = Logs {
         members: vec![
