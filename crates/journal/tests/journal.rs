@@ -1,5 +1,7 @@
 //! A journal loses nothing that it said was durable, and says so when its disk did.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 
 use bytes::Bytes;

@@ -99,8 +99,10 @@ impl Applier {
         }
     }
 
-    /// A checkpoint is due once the journal has grown by so many bytes since the last, or by as much as the
-    /// store holds, whichever is more: so writing checkpoints at most doubles what is written.
+    /// A checkpoint is due once the journal has grown by so many bytes since the last, or by half of what the
+    /// store holds, whichever is more: so checkpoints write at most twice what the journal does. The store
+    /// counts its memory, which is more than the same data in a journal: with "as much as it holds" a store
+    /// that only grows would never be due.
     pub fn set_checkpoint_every(&mut self, journal_bytes: u64) {
         self.checkpoint_every = journal_bytes;
     }
@@ -165,9 +167,8 @@ impl Applier {
     }
 
     fn checkpoint_if_due(&mut self) {
-        if self.writing_checkpoint
-            || self.bytes_since_checkpoint < self.checkpoint_every.max(self.store.bytes())
-        {
+        let due = self.checkpoint_every.max(self.store.bytes() / 2);
+        if self.writing_checkpoint || self.bytes_since_checkpoint < due {
             return;
         }
         self.writing_checkpoint = true;
