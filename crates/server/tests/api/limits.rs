@@ -1,0 +1,84 @@
+use std::time::Instant;
+
+use synod_server::api::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tonic::Code;
+
+use crate::kv::{get, put};
+use crate::support::{PATIENCE, Server, refused};
+
+#[tokio::test]
+async fn a_request_of_the_largest_size_is_taken_and_a_larger_one_is_refused() {
+    let limits = Limits::default();
+    let server = Server::start_with(limits).await;
+    let mut kv = server.kv().await;
+    // Two field headers and two lengths take nine bytes beside key and value.
+    let largest = limits.max_request_bytes - 1 - 2 - 4;
+    kv.put(put("k", vec![b'v'; largest])).await.unwrap();
+    let larger = kv.put(put("k", vec![b'v'; largest + 1])).await;
+    refused(larger, Code::InvalidArgument, "etcdserver: request is too large");
+    let found = kv.range(get("k")).await.unwrap().into_inner();
+    assert_eq!(found.kvs[0].value.len(), largest);
+}
+
+#[tokio::test]
+async fn a_frame_that_is_far_too_large_is_refused_by_its_header() {
+    let server = Server::start().await;
+    let mut kv = server.kv().await;
+    let status = kv.put(put("k", vec![b'v'; 3_000_000])).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(status.message(), "grpc: received message larger than max (3000008 vs. 2097152)");
+    kv.put(put("k", "v")).await.unwrap();
+}
+
+#[tokio::test]
+async fn garbage_on_the_client_port_disturbs_nobody() {
+    let server = Server::start().await;
+    let mut kv = server.kv().await;
+    for garbage in
+        [&b"GET / HTTP/1.0\r\n\r\n"[..], &[0xff; 4096], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnonsense", b""]
+    {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(garbage).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        // An answer or none, but the connection ends; a reset is an end, too.
+        let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("it is closed");
+    }
+    kv.put(put("k", "v")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_above_the_limit_is_closed_until_another_one_ends() {
+    let server = Server::start_with(Limits { max_connections: 1, ..Limits::default() }).await;
+    let first = server.connect().await;
+    let mut kv = synod_server::proto::etcdserverpb::kv_client::KvClient::new(first);
+    kv.put(put("k", "v")).await.unwrap();
+    let mut second = TcpStream::connect(server.address).await.unwrap();
+    let read = tokio::time::timeout(PATIENCE, second.read(&mut [0; 64])).await.expect("it is closed");
+    assert!(!matches!(read, Ok(1..)), "nothing is said on it: {read:?}");
+    drop(kv);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+        if let Ok(channel) = endpoint.connect().await
+            && synod_server::proto::etcdserverpb::kv_client::KvClient::new(channel)
+                .range(get("k"))
+                .await
+                .is_ok()
+        {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the place becomes free");
+    }
+}
+
+#[tokio::test]
+async fn serving_ends_although_a_client_stays_connected() {
+    let mut server = Server::start().await;
+    let mut kv = server.kv().await;
+    kv.put(put("k", "v")).await.unwrap();
+    server.stop_serving().await;
+    assert_eq!(kv.range(get("k")).await.unwrap_err().code(), Code::Unavailable);
+}
