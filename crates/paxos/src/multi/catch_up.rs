@@ -102,6 +102,11 @@ impl<C: Command> Core<C> {
         if slot <= self.delivered {
             return false;
         }
+        // What was chosen below is not known any more, so a leader that proposed there cannot tell whether it
+        // lost its ballot; and its commit notices would vouch for its own values.
+        if self.oldest_in_flight().is_some_and(|oldest| oldest <= slot) {
+            self.stop_leading();
+        }
         if !self.learner.install(slot) {
             self.learner.truncate(slot);
         }
