@@ -1,5 +1,7 @@
 //! The client interface over real connections, against real members.
 
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests, but does not see helpers of tests")]
+
 mod kv;
 mod limits;
 mod members;

@@ -69,3 +69,66 @@ pub async fn run(command: ClientCommand) -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+    use clap::{Command, FromArgMatches};
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<ClientCommand, ErrorKind> {
+        let command = ClientCommand::augment_subcommands(Command::new("synod").no_binary_name(true));
+        let matches = command.try_get_matches_from(line.split(' ')).map_err(|error| error.kind())?;
+        ClientCommand::from_arg_matches(&matches).map_err(|error| error.kind())
+    }
+
+    #[test]
+    fn the_definitions_of_all_commands_are_consistent() {
+        ClientCommand::augment_subcommands(Command::new("synod")).debug_assert();
+    }
+
+    #[test]
+    fn commands_that_make_sense_are_understood() {
+        for line in [
+            "put k v --prev-kv --endpoints a:1,b:2 --json --timeout 500ms",
+            "put k -",
+            "put k -1",
+            "put k --ignore-value",
+            "get k",
+            "get a b --limit 3 --rev 7 --order descend --sort-by mod --keys-only --serializable",
+            "get --prefix --count-only",
+            "get k --from-key --print-value-only",
+            "del k --prev-kv",
+            "del a --prefix",
+            "append k -v",
+            "txn --file f",
+            "compact 7",
+            "status --endpoints a:1",
+            "members --json",
+            "log --from 3 --limit 5 --follow --interval 1s",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
+        }
+    }
+
+    #[test]
+    fn commands_that_make_no_sense_are_refused() {
+        for (line, kind) in [
+            ("put", ErrorKind::MissingRequiredArgument),
+            ("put k v --ignore-value", ErrorKind::ArgumentConflict),
+            ("get", ErrorKind::MissingRequiredArgument),
+            ("get a b --prefix", ErrorKind::ArgumentConflict),
+            ("get a --prefix --from-key", ErrorKind::ArgumentConflict),
+            ("get a --print-value-only --json", ErrorKind::ArgumentConflict),
+            ("get a --order upwards", ErrorKind::InvalidValue),
+            ("get a --timeout never", ErrorKind::ValueValidation),
+            ("get a --endpoints nowhere", ErrorKind::ValueValidation),
+            ("compact yesterday", ErrorKind::ValueValidation),
+            ("log --limit 0", ErrorKind::ValueValidation),
+            ("log --interval 1s", ErrorKind::MissingRequiredArgument),
+        ] {
+            assert_eq!(parse(line).err(), Some(kind), "{line}");
+        }
+    }
+}
