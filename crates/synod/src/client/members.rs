@@ -28,7 +28,10 @@ pub struct MembersCommand {
 /// A refusal, or that no member answered.
 pub(super) async fn list(cluster: &Cluster) -> Result<MemberListResponse, ClientError> {
     let ask = |channel, request| async move { ClusterClient::new(channel).member_list(request).await };
-    cluster.read(MemberListRequest { linearizable: false }, ask).await
+    let mut response = cluster.read(MemberListRequest { linearizable: false }, ask).await?;
+    // They come by identity, which is random.
+    response.members.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(response)
 }
 
 /// What a member is called: its name, or its identity while it has none.
