@@ -1,17 +1,29 @@
 //! What the rest of a server sees of its member: submit a write, confirm a read, ask for the state of things.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use synod_paxos::ballot::Ballot;
 use synod_paxos::config::ClusterId;
 use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
 use synod_store::request::Command;
 use synod_store::response::Applied;
-use synod_store::{Store, View};
+use synod_store::View;
 use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::inbox::{Full, Request};
+use crate::shared::Shared;
+use crate::words;
 
 /// A cheap, cloneable way to one running member.
 #[derive(Clone, Debug)]
-pub struct MemberHandle {}
+pub struct MemberHandle {
+    shared: Arc<Shared>,
+    request_timeout: Duration,
+}
 
 /// A command that went through the log and was applied here.
 #[derive(Clone, Debug)]
@@ -128,13 +140,23 @@ pub struct SlotInfo {
 }
 
 impl MemberHandle {
+    pub(crate) fn new(shared: Arc<Shared>, request_timeout: Duration) -> MemberHandle {
+        MemberHandle { shared, request_timeout }
+    }
+
     /// Has `command` chosen and applied.
     ///
     /// # Errors
     /// See [`WriteError`]: some say that nothing happened, some that nobody knows.
     pub async fn write(&self, command: Command) -> Result<Written, WriteError> {
-        drop(command);
-        Err(WriteError::Stopped)
+        let (reply, answer) = oneshot::channel();
+        let command = command.encode();
+        self.shared.inbox.request(Request::Write { command, reply }).map_err(|full| match full {
+            Full::TooMany => WriteError::TooManyRequests,
+            Full::Closed => WriteError::Stopped,
+        })?;
+        // The member gives up in time; it drops the waiter only when it stops.
+        answer.await.unwrap_or(Err(WriteError::Stopped))
     }
 
     /// A state at least as new as everything acknowledged anywhere before this call.
@@ -142,41 +164,102 @@ impl MemberHandle {
     /// # Errors
     /// If no leader confirms it in time.
     pub async fn read(&self) -> Result<ReadView, ReadError> {
-        Err(ReadError::Stopped)
+        let (reply, answer) = oneshot::channel();
+        self.shared.inbox.request(Request::Read { reply }).map_err(|full| match full {
+            Full::TooMany => ReadError::TooManyRequests,
+            Full::Closed => ReadError::Stopped,
+        })?;
+        let slot = answer.await.unwrap_or(Err(ReadError::Stopped))?;
+        self.wait_applied(slot).await?;
+        Ok(self.local())
+    }
+
+    async fn wait_applied(&self, slot: Slot) -> Result<(), ReadError> {
+        if *self.shared.applied.borrow() >= slot {
+            return Ok(());
+        }
+        let (mut applied, mut stopped) = (self.shared.applied.subscribe(), self.shared.stopped.subscribe());
+        // The senders live in `shared`, which this handle keeps, so waiting ends only with what is waited for.
+        tokio::select! {
+            _ = applied.wait_for(|applied| *applied >= slot) => Ok(()),
+            _ = stopped.wait_for(Option::is_some) => Err(ReadError::Stopped),
+            () = tokio::time::sleep(self.request_timeout) => Err(ReadError::TimedOut),
+        }
     }
 
     /// This member's state as it is, perhaps stale.
     pub fn local(&self) -> ReadView {
-        ReadView { view: Store::new().view(), applied: Slot::ZERO, round: 0 }
+        let round = self.shared.round.load(Ordering::Relaxed);
+        let applier = self.shared.applier.lock();
+        ReadView { view: applier.view(), applied: applier.applied(), round }
     }
 
     /// How this member stands.
     pub fn status(&self) -> MemberStatus {
+        let shared = &self.shared;
+        let voter = shared.status.lock().clone();
+        let (view, applied) = {
+            let applier = shared.applier.lock();
+            (applier.view(), applier.applied())
+        };
+        let stopped = shared.stopped.borrow().as_ref().map(ToString::to_string);
+        let trouble = shared.trouble.lock().clone();
         MemberStatus {
-            cluster: ClusterId(0),
-            id: NodeId(0),
-            leader: None,
-            happy: false,
-            chosen: Slot::ZERO,
-            applied: Slot::ZERO,
-            truncated: Slot::ZERO,
-            disk_bytes: 0,
-            store_bytes: 0,
-            errors: Vec::new(),
+            cluster: shared.cluster,
+            id: shared.id,
+            leader: voter.leader,
+            happy: voter.happy && stopped.is_none(),
+            chosen: voter.chosen,
+            applied,
+            truncated: voter.truncated,
+            disk_bytes: shared.disk_bytes(),
+            store_bytes: view.bytes(),
+            errors: stopped.into_iter().chain(trouble).collect(),
         }
     }
 
     /// Who the members are.
     pub fn members(&self) -> Vec<MemberInfo> {
-        Vec::new()
+        let members = self.shared.members.iter();
+        let described = members.map(|(id, (name, peer_urls))| MemberInfo {
+            id: *id,
+            name: name.clone(),
+            peer_urls: peer_urls.iter().map(ToString::to_string).collect(),
+            client_urls: self.shared.peers.client_urls(*id),
+        });
+        described.collect()
     }
 
-    /// At most `limit` slots of this member's log from `from` on, in order.
+    /// At most `limit` slots of this member's log from `from` on, in order. All slots that are gone from the log are
+    /// shown as one, the last of them.
     ///
     /// # Errors
-    /// If the member has stopped.
+    /// If the member has stopped, or too many requests wait.
     pub async fn slots(&self, from: Slot, limit: usize) -> Result<Vec<SlotInfo>, ReadError> {
-        let _ = (from, limit);
-        Err(ReadError::Stopped)
+        let (reply, answer) = oneshot::channel();
+        self.shared.inbox.request(Request::Slots { from, limit, reply }).map_err(|full| match full {
+            Full::TooMany => ReadError::TooManyRequests,
+            Full::Closed => ReadError::Stopped,
+        })?;
+        let slots = answer.await.map_err(|_| ReadError::Stopped)?;
+        let truncated = self.shared.status.lock().truncated;
+        let applied = *self.shared.applied.borrow();
+        let gone = (from <= truncated && truncated > Slot::ZERO).then(|| SlotInfo {
+            slot: truncated,
+            operations: Vec::new(),
+            ballot: None,
+            chosen: true,
+            applied: true,
+            truncated: true,
+        });
+        let held = slots.into_iter().filter(|slot| slot.slot > truncated).map(|view| SlotInfo {
+            slot: view.slot,
+            operations: words::operations(&view.commands),
+            ballot: view.ballot,
+            chosen: view.chosen,
+            applied: view.slot <= applied,
+            truncated: false,
+        });
+        Ok(gone.into_iter().chain(held).take(limit).collect())
     }
 }

@@ -4,5 +4,21 @@
 //! files and a [`synod_member::Voter`] and [`synod_member::Applier`].
 
 pub mod api;
+mod applier_loop;
+mod checkpoint_loop;
+mod checkpoints;
+mod clock;
+pub mod cluster;
+mod data_dir;
+mod files;
 pub mod handle;
+mod inbox;
+mod journal_loop;
+pub mod member;
+mod peers;
 pub mod proto;
+mod shared;
+mod start_error;
+mod voter_loop;
+mod words;
+mod work_queue;

@@ -1,0 +1,149 @@
+//! Connections that other members open: what comes in on them goes to the voter.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use synod_paxos::node::{Incarnation, NodeId};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use tracing::{debug, info};
+
+use super::framing::{FrameError, FrameReader, write_frames};
+use super::handshake::{Answer, HandshakeError, INTRODUCTION_MAX, Introduction};
+use super::{ALIVE_EVERY, FRAME_MAX, HANDSHAKE_TIME, Local, SILENCE_MAX};
+
+/// Connections that have not said yet who they are, at most. One more is closed at once.
+const STRANGERS_MAX: usize = 64;
+/// How long to wait when the system has no room for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who is connected, and as which start of it.
+#[derive(Debug, Default)]
+pub(crate) struct Accepted {
+    peers: Mutex<BTreeMap<NodeId, (Incarnation, AbortHandle)>>,
+}
+
+impl Accepted {
+    /// The one connection of `from` from now on; an older one ends.
+    ///
+    /// An identity that starts counting again has lost its disk, and with it what it promised: it must not vote.
+    fn replace(&self, from: NodeId, incarnation: Incarnation, task: AbortHandle) -> Result<(), String> {
+        let mut peers = self.peers.lock();
+        if let Some((known, old)) = peers.get(&from) {
+            if incarnation < *known {
+                return Err(format!(
+                    "member {from} is at start {incarnation}, but start {known} was seen before: its data \
+                     directory was lost or replaced by an older copy, so it must not take part under this identity"
+                ));
+            }
+            old.abort();
+        }
+        peers.insert(from, (incarnation, task));
+        Ok(())
+    }
+}
+
+/// Accepts for ever.
+pub(crate) async fn accept_loop(local: Arc<Local>, listener: TcpListener) {
+    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                local.reject("a peer's connection could not be accepted", &error);
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = strangers.clone().try_acquire_owned() else {
+            local.reject("a connection to the peer port was closed", &"too many have not said who they are");
+            continue;
+        };
+        let local = local.clone();
+        // The task registers its own handle, so it starts only once it has been given it.
+        let (give, given) = tokio::sync::oneshot::channel();
+        let task = tokio::spawn(async move {
+            let Ok(task) = given.await else { return };
+            let peer = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
+            let admitted = timeout(HANDSHAKE_TIME, admit(&local, stream, task)).await;
+            drop(place);
+            match admitted {
+                Ok(Ok(admitted)) => receive(&local, admitted).await,
+                Ok(Err(reason)) => local.reject(&format!("a connection from {peer} was refused"), &reason),
+                Err(_) => local.reject(&format!("a connection from {peer} was closed"), &"it said nothing"),
+            }
+        });
+        // Fails only if the task is gone already.
+        let _ = give.send(task.abort_handle());
+    }
+}
+
+struct Admitted {
+    from: NodeId,
+    reader: FrameReader<tokio::net::tcp::OwnedReadHalf>,
+    writer: tokio::net::tcp::OwnedWriteHalf,
+}
+
+/// Finds out who it is and answers.
+async fn admit(local: &Local, stream: TcpStream, task: AbortHandle) -> Result<Admitted, String> {
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = FrameReader::new(reader);
+    let frame = reader.next(INTRODUCTION_MAX).await.map_err(|error| match error {
+        FrameError::TooLong { .. } => HandshakeError::Foreign.to_string(),
+        error => error.to_string(),
+    })?;
+    let introduction = Introduction::decode(&frame).map_err(|error| error.to_string())?;
+    let hello = &introduction.hello;
+    let checked = local.check_hello(hello);
+    let placed = checked.and_then(|()| local.accepted.replace(hello.from, hello.incarnation, task));
+    if let Err(reason) = placed {
+        answer(&mut writer, &Answer::Refused(reason.clone())).await.map_err(|error| error.to_string())?;
+        return Err(reason);
+    }
+    let welcome = Answer::Welcome(local.introduction(hello.from));
+    answer(&mut writer, &welcome).await.map_err(|error| error.to_string())?;
+    local.learn(hello.from, introduction.client_urls);
+    Ok(Admitted { from: introduction.hello.from, reader, writer })
+}
+
+async fn answer<W: AsyncWrite + Unpin>(writer: &mut W, answer: &Answer) -> io::Result<()> {
+    write_frames(writer, &[answer.encode()]).await?;
+    writer.flush().await
+}
+
+/// Hands on what comes, until the connection ends.
+async fn receive(local: &Local, admitted: Admitted) {
+    let Admitted { from, mut reader, mut writer } = admitted;
+    info!(peer = %local.describe(from), "a peer is connected to us");
+    let receiving = async {
+        loop {
+            match timeout(SILENCE_MAX, reader.next(FRAME_MAX)).await {
+                Ok(Ok(frame)) if frame.is_empty() => {}
+                Ok(Ok(frame)) => local.deliver(from, frame),
+                Ok(Err(error)) => return error.to_string(),
+                Err(_) => return "nothing came for too long".to_owned(),
+            }
+        }
+    };
+    let signs_of_life = async {
+        loop {
+            tokio::time::sleep(ALIVE_EVERY).await;
+            if let Err(error) = write_frames(&mut writer, &[Bytes::new()]).await {
+                return error.to_string();
+            }
+        }
+    };
+    let reason = tokio::select! {
+        reason = receiving => reason,
+        reason = signs_of_life => reason,
+    };
+    debug!(peer = %local.describe(from), reason, "a peer's connection to us ended");
+}

@@ -1,0 +1,258 @@
+//! Frames between members over TCP.
+//!
+//! Each member keeps one connection to every other for what it sends ([`dial`]) and accepts theirs for what it
+//! receives ([`accept`]). All of it runs on one thread of its own, so that no load on the client port delays a
+//! heartbeat. Nothing here is trusted: a connection says first who it is ([`handshake`]), and one that says anything
+//! that cannot be is closed.
+
+mod accept;
+mod dial;
+mod framing;
+mod handshake;
+mod queue;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use synod_member::wire::Hello;
+use synod_paxos::config::ClusterId;
+use synod_paxos::node::{Incarnation, NodeId};
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use crate::cluster::Url;
+use accept::Accepted;
+use handshake::Introduction;
+use queue::PeerQueue;
+
+/// The largest frame a member sends or takes.
+const FRAME_MAX: usize = synod_member::wire::FRAME_BYTES_MAX;
+/// How long a connection may take to say who it is.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
+/// A side with nothing to say says so this often.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
+/// A connection on which nothing was heard, or nothing could be written, for so long is given up.
+const SILENCE_MAX: Duration = Duration::from_secs(4);
+/// Rejections are logged at most this often; all are counted.
+const LOG_EVERY: Duration = Duration::from_secs(5);
+
+/// Where frames from peers go.
+pub(crate) type Deliver = Box<dyn Fn(NodeId, Bytes) + Send + Sync>;
+
+/// Who this member is, and who the others are.
+pub(crate) struct PeersConfig {
+    pub(crate) cluster: ClusterId,
+    pub(crate) id: NodeId,
+    pub(crate) incarnation: Incarnation,
+    /// Where clients reach this member.
+    pub(crate) client_urls: Vec<String>,
+    /// Everybody, this member included: names and where they are reached.
+    pub(crate) members: BTreeMap<NodeId, (String, Vec<Url>)>,
+}
+
+/// What both kinds of connections share.
+struct Local {
+    config: PeersConfig,
+    accepted: Accepted,
+    deliver: Deliver,
+    rejections: Rejections,
+    client_urls: Mutex<BTreeMap<NodeId, Vec<String>>>,
+}
+
+impl Local {
+    fn introduction(&self, to: NodeId) -> Introduction {
+        let PeersConfig { cluster, id, incarnation, ref client_urls, .. } = self.config;
+        Introduction {
+            hello: Hello { cluster, from: id, to, incarnation },
+            client_urls: client_urls.clone(),
+        }
+    }
+
+    /// Whether the two belong together; the reason if not.
+    fn check_hello(&self, hello: &Hello) -> Result<(), String> {
+        let PeersConfig { cluster, id, ref members, .. } = self.config;
+        if hello.cluster != cluster {
+            return Err(format!(
+                "it belongs to cluster {}, this member to {cluster}: compare --initial-cluster and \
+                 --initial-cluster-token",
+                hello.cluster
+            ));
+        }
+        if hello.to != id {
+            return Err(format!("it looks for member {}, this is {}", hello.to, self.describe(id)));
+        }
+        if hello.from == id || !members.contains_key(&hello.from) {
+            return Err(format!("it says that it is {}, which is no other member", hello.from));
+        }
+        Ok(())
+    }
+
+    fn describe(&self, id: NodeId) -> String {
+        match self.config.members.get(&id) {
+            Some((name, _)) => format!("member {name} ({id})"),
+            None => format!("member {id}"),
+        }
+    }
+
+    fn learn(&self, id: NodeId, client_urls: Vec<String>) {
+        self.client_urls.lock().insert(id, client_urls);
+    }
+
+    fn deliver(&self, from: NodeId, frame: Bytes) {
+        (self.deliver)(from, frame);
+    }
+
+    fn reject(&self, what: &str, reason: &dyn Display) {
+        self.rejections.count(what, reason);
+    }
+}
+
+/// Counts what was refused and logs it now and then: garbage must not fill the log either.
+#[derive(Debug, Default)]
+pub(crate) struct Rejections {
+    count: AtomicU64,
+    logged: Mutex<Option<(Instant, u64)>>,
+}
+
+impl Rejections {
+    pub(crate) fn count(&self, what: &str, reason: &dyn Display) {
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut logged = self.logged.lock();
+        let (due, since) = match *logged {
+            Some((at, before)) => (at.elapsed() >= LOG_EVERY, count.saturating_sub(before)),
+            None => (true, 1),
+        };
+        if due {
+            *logged = Some((Instant::now(), count));
+            warn!(%reason, rejections_since_last_report = since, "{what}");
+        }
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+}
+
+/// What went wrong between this member and its peers so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeerStats {
+    /// Connections refused: strangers, other clusters, garbage.
+    pub rejected: u64,
+    /// Frames not sent: there was no connection, or too much waited.
+    pub dropped: u64,
+    /// Frames received but not heard: too much waited for the voter.
+    pub unheard: u64,
+}
+
+/// The running connections. Dropping it ends them.
+pub(crate) struct Peers {
+    local: Arc<Local>,
+    queues: BTreeMap<NodeId, Arc<PeerQueue>>,
+    running: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
+}
+
+impl Peers {
+    /// Starts the thread. `deliver` is called on it, and must not block.
+    ///
+    /// # Errors
+    /// If the system gives no thread, no event queue or no use of the listeners.
+    pub(crate) fn start(
+        config: PeersConfig,
+        listeners: Vec<TcpListener>,
+        deliver: Deliver,
+    ) -> io::Result<Peers> {
+        let others: Vec<_> = config.members.iter().filter(|(id, _)| **id != config.id).collect();
+        let queues: BTreeMap<NodeId, Arc<PeerQueue>> =
+            others.iter().map(|(id, _)| (**id, Arc::default())).collect();
+        let addresses: BTreeMap<NodeId, Vec<Url>> =
+            others.iter().map(|(id, (_, urls))| (**id, urls.clone())).collect();
+        let client_urls = BTreeMap::from([(config.id, config.client_urls.clone())]);
+        let local = Arc::new(Local {
+            config,
+            accepted: Accepted::default(),
+            deliver,
+            rejections: Rejections::default(),
+            client_urls: Mutex::new(client_urls),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listeners: Vec<tokio::net::TcpListener> = {
+            let _context = runtime.enter();
+            let usable = listeners.into_iter().map(|listener| {
+                listener.set_nonblocking(true)?;
+                tokio::net::TcpListener::from_std(listener)
+            });
+            usable.collect::<io::Result<_>>()?
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (shared, dialed) = (local.clone(), queues.clone());
+        let thread = std::thread::Builder::new().name("synod-peers".into()).spawn(move || {
+            runtime.block_on(async move {
+                for listener in listeners {
+                    tokio::spawn(accept::accept_loop(shared.clone(), listener));
+                }
+                for (id, urls) in addresses {
+                    let queue = dialed[&id].clone();
+                    tokio::spawn(dial::dial_loop(shared.clone(), id, urls, queue));
+                }
+                // An error means that the sender is gone, which is a stop as well.
+                let _ = stopped.await;
+            });
+            // A name look-up under way must not hold the stop up.
+            runtime.shutdown_background();
+        })?;
+        Ok(Peers { local, queues, running: Mutex::new(Some((stop, thread))) })
+    }
+
+    /// Sends a frame once [`Peers::flush`] is called. One for nobody known is dropped.
+    pub(crate) fn send(&self, to: NodeId, frame: Bytes) {
+        if let Some(queue) = self.queues.get(&to) {
+            queue.push(frame);
+        }
+    }
+
+    /// Lets go what was sent since the last time.
+    pub(crate) fn flush(&self, to: NodeId) {
+        if let Some(queue) = self.queues.get(&to) {
+            queue.flush();
+        }
+    }
+
+    /// Where clients reach `id`; empty while unknown.
+    pub(crate) fn client_urls(&self, id: NodeId) -> Vec<String> {
+        self.local.client_urls.lock().get(&id).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn stats(&self) -> PeerStats {
+        let dropped = self.queues.values().map(|queue| queue.dropped()).sum();
+        PeerStats { rejected: self.local.rejections.total(), dropped, unheard: 0 }
+    }
+
+    /// Counts and now and then logs what a peer sent that cannot be.
+    pub(crate) fn rejected(&self, from: NodeId, reason: &str) {
+        self.local.reject(&format!("{} sent something that cannot be", self.local.describe(from)), &reason);
+    }
+
+    /// Ends all connections and frees the ports.
+    pub(crate) fn stop(&self) {
+        let running = self.running.lock().take();
+        if let Some((stop, thread)) = running {
+            drop(stop);
+            // It panics only if a bug took the runtime down; the connections are gone either way.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

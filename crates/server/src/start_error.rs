@@ -1,0 +1,141 @@
+//! Why a member did not start, in plain words and with the next step.
+
+use std::io;
+use std::path::PathBuf;
+
+use synod_journal::{LockError, OpenError};
+use thiserror::Error;
+
+use crate::cluster::Url;
+
+/// Why a member did not start. Nothing was changed that a later start could miss.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A port cannot be had.
+    #[error("the {purpose} address {url} cannot be listened on: {}", port_reason(.source))]
+    Port {
+        /// Whose port.
+        purpose: &'static str,
+        /// Where.
+        url: Url,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The system refuses something.
+    #[error("the system refuses a thread or a socket: {0}")]
+    System(io::Error),
+    /// Another process uses the data directory.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// Its disk does not work.
+    #[error("the data directory {} cannot be used: {}", path.display(), disk_reason(.source))]
+    Disk {
+        /// Which directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It holds no identity that can be read.
+    #[error(
+        "{} does not say whose data this is: {reason}. Restore the file from a backup of this very directory, or \
+         give this member a new, empty data directory under a new name", path.display()
+    )]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It holds data, but no identity at all.
+    #[error(
+        "{} holds a journal, but the file that says whose it is ({IDENTITY_FILE}) is missing. Restore it, or choose \
+         another data directory", .0.display()
+    )]
+    NoIdentity(PathBuf),
+    /// It belongs to another member.
+    #[error("the data directory {} belongs to member \"{found}\", not to \"{wanted}\"", path.display())]
+    OtherMember {
+        /// Which directory.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Whose it should be.
+        wanted: String,
+    },
+    /// It belongs to a cluster with another token.
+    #[error(
+        "the data directory {} belongs to another cluster: its token is \"{found}\", the configuration says \
+         \"{wanted}\" (--initial-cluster-token)", path.display()
+    )]
+    OtherCluster {
+        /// Which directory.
+        path: PathBuf,
+        /// The token of its cluster.
+        found: String,
+        /// The token configured.
+        wanted: String,
+    },
+    /// It belongs to a cluster with other members.
+    #[error(
+        "the data directory {} belongs to a cluster of the members {}, the configuration lists {} \
+         (--initial-cluster); changing members is not possible in this version",
+        path.display(), .members.join(", "), .wanted.join(", ")
+    )]
+    OtherMembers {
+        /// Which directory.
+        path: PathBuf,
+        /// Who its members are.
+        members: Vec<String>,
+        /// Who is configured.
+        wanted: Vec<String>,
+    },
+    /// The newest checkpoint cannot be read.
+    #[error(
+        "the checkpoint {} is damaged: {reason}. What it covers is gone from the journal, so this member must not vote \
+         without it. Restore the file from a backup of this very directory, or give this member a new, empty data \
+         directory under a new name", path.display()
+    )]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The journal cannot be used.
+    #[error("in {}: {source}", path.display())]
+    Journal {
+        /// Which directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: OpenError,
+    },
+    /// What was recovered makes no member.
+    #[error("what the data directory {} holds cannot be used: {reason}", path.display())]
+    Unusable {
+        /// Which directory.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// The file that says whose data a directory holds.
+pub(crate) const IDENTITY_FILE: &str = "identity";
+
+fn port_reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "the port is in use; another program listens there, perhaps another synod or etcd".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::PermissionDenied => "it takes more rights; ports below 1024 usually do".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn disk_reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "the disk is full".to_owned(),
+        _ => error.to_string(),
+    }
+}

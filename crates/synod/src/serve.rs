@@ -1,0 +1,197 @@
+//! `synod serve`: one member of a cluster.
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ArgMatches;
+use synod_server::api;
+use synod_server::member::{MemberConfig, RunningMember, StartError, Storage, listen};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::{error, info};
+
+use crate::config::{ServeConfig, ServeOptions};
+use crate::{block_on, logging};
+
+/// The command line was right, its content was not.
+const WRONG_CONFIG: u8 = 2;
+
+pub(crate) const EXAMPLES: &str = "\
+Examples:
+  synod serve                        a cluster of one member, data in ./default.synod
+  synod serve --name a --initial-cluster a=http://10.0.0.1:2380,b=http://10.0.0.2:2380,c=http://10.0.0.3:2380 \\
+      --listen-peer-urls http://10.0.0.1:2380 --listen-client-urls http://10.0.0.1:2379
+                                     one of three; start the others with their own name and addresses
+  synod serve --config-file a.toml --print-config
+                                     show what would be in effect, in the form of such a file
+
+Every flag can be given as a variable (SYNOD_NAME, …) or in the file; flags count most, the file least.
+Exit codes: 0 stopped as asked, 1 the member could not go on or not start, 2 wrong configuration.";
+
+/// Runs the member until it is asked to stop or cannot go on.
+pub(crate) fn run(options: ServeOptions, matches: &ArgMatches) -> ExitCode {
+    let config = match ServeConfig::resolve(options, matches) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("synod serve: {error}");
+            return ExitCode::from(WRONG_CONFIG);
+        }
+    };
+    if let Some(printed) = config.printed {
+        print!("{printed}");
+        return ExitCode::SUCCESS;
+    }
+    logging::start(&config.log_level, config.log_format);
+    block_on(async move {
+        match serve(config).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => {
+                eprintln!("synod serve: {reason}");
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+async fn serve(config: ServeConfig) -> Result<(), String> {
+    // Ports first: nothing was touched if one is taken.
+    let ports = listen("client", &config.listen_client_urls).and_then(|clients| {
+        listen("peer", &config.listen_peer_urls).map(|peers| (clients, peers))
+    });
+    let (client_listeners, peer_listeners) = ports.map_err(|error| error.to_string())?;
+    let name = config.name.clone();
+    let member = MemberConfig {
+        client_urls: config.advertise_client_urls.iter().map(ToString::to_string).collect(),
+        heartbeat_interval: config.heartbeat_interval,
+        election_timeout: config.election_timeout,
+        checkpoint_bytes: config.checkpoint_bytes,
+        ..MemberConfig::new(config.name, config.founding, Storage::Directory(config.data_dir))
+    };
+    let started = tokio::task::spawn_blocking(move || RunningMember::start(member, peer_listeners)).await;
+    let member = flatten(started)?;
+    let clients = ClientPorts::open(client_listeners, &member, config.limits)?;
+    let urls: Vec<String> = config.listen_client_urls.iter().map(ToString::to_string).collect();
+    info!(name, clients = urls.join(","), "listening");
+    let ended = tokio::select! {
+        () = asked_to_stop() => Ok(()),
+        reason = member.stopped() => Err(reason.to_string()),
+        reason = clients.failed() => Err(reason),
+    };
+    clients.close().await;
+    tokio::task::spawn_blocking(move || member.stop()).await.map_err(|error| error.to_string())?;
+    if ended.is_ok() {
+        info!("stopped");
+    }
+    ended
+}
+
+/// A task that panicked is reported like any other failure.
+fn flatten(
+    started: Result<Result<RunningMember, StartError>, tokio::task::JoinError>,
+) -> Result<RunningMember, String> {
+    match started {
+        Ok(Ok(member)) => Ok(member),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The running client ports of one or more members.
+pub(crate) struct ClientPorts {
+    stop: watch::Sender<bool>,
+    serving: tokio::sync::Mutex<JoinSet<Result<(), String>>>,
+}
+
+impl ClientPorts {
+    pub(crate) fn new() -> ClientPorts {
+        ClientPorts { stop: watch::Sender::new(false), serving: tokio::sync::Mutex::default() }
+    }
+
+    fn open(
+        listeners: Vec<std::net::TcpListener>,
+        member: &RunningMember,
+        limits: api::Limits,
+    ) -> Result<ClientPorts, String> {
+        let mut ports = ClientPorts::new();
+        ports.add(listeners, member, limits)?;
+        Ok(ports)
+    }
+
+    /// Serves clients of `member` on `listeners`.
+    pub(crate) fn add(
+        &mut self,
+        listeners: Vec<std::net::TcpListener>,
+        member: &RunningMember,
+        limits: api::Limits,
+    ) -> Result<(), String> {
+        for listener in listeners {
+            listener.set_nonblocking(true).map_err(|error| error.to_string())?;
+            let listener = TcpListener::from_std(listener).map_err(|error| error.to_string())?;
+            let (handle, mut stopping) = (member.handle(), self.stop.subscribe());
+            let shutdown = async move {
+                // An error means that the sender is gone, which is a stop as well.
+                let _ = stopping.wait_for(|stop| *stop).await;
+            };
+            self.serving.get_mut().spawn(async move {
+                let served = api::serve(listener, handle, limits, shutdown).await;
+                served.map_err(|error| format!("the client port failed: {error}"))
+            });
+        }
+        Ok(())
+    }
+
+    /// Ends when one of them fails, and says why.
+    pub(crate) async fn failed(&self) -> String {
+        loop {
+            match self.serving.lock().await.join_next().await {
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(reason))) => return reason,
+                Some(Err(error)) => return format!("the client port failed: {error}"),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Lets requests under way finish, for a moment.
+    pub(crate) async fn close(self) {
+        self.stop.send_replace(true);
+        let mut serving = self.serving.into_inner();
+        while let Some(served) = serving.join_next().await {
+            if let Ok(Err(reason)) = served {
+                error!(reason, "a client port closed badly");
+            }
+        }
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM. After the first, a second one ends the process at once.
+pub(crate) fn asked_to_stop() -> impl Future<Output = ()> {
+    async {
+        wait_for_signal().await;
+        eprintln!("stopping; once more to stop at once");
+        tokio::spawn(async {
+            wait_for_signal().await;
+            // Nothing acknowledged is lost by this: it is as safe as a crash.
+            std::process::exit(130);
+        });
+    }
+}
+
+async fn wait_for_signal() {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without handlers the system's own action applies, which ends the process.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// How long a cluster may take until it answers.
+pub(crate) const READY_TIME: Duration = Duration::from_secs(30);
