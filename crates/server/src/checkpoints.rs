@@ -100,8 +100,7 @@ impl Checkpoints {
                 held.bytes.insert(slot, length);
             }
         }
-        let checkpoints =
-            Checkpoints { files, cluster, held: Mutex::new(held), incoming: Mutex::new(None) };
+        let checkpoints = Checkpoints { files, cluster, held: Mutex::new(held), incoming: Mutex::new(None) };
         checkpoints.remove_old(&mut *disk)?;
         Ok(checkpoints)
     }
@@ -190,9 +189,7 @@ impl Checkpoints {
             (found, if wanted == slot { offset } else { 0 })
         };
         match self.files.read_part(&name(slot), offset, PART_BYTES) {
-            Ok((length, bytes)) => {
-                Ok((!bytes.is_empty()).then_some(Part { slot, offset, length, bytes }))
-            }
+            Ok((length, bytes)) => Ok((!bytes.is_empty()).then_some(Part { slot, offset, length, bytes })),
             // It was replaced a moment ago: the other member asks again.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

@@ -16,7 +16,9 @@ use std::path::PathBuf;
 
 use synod_journal::atomic::write_atomically;
 use synod_journal::format::segment_number;
-use synod_journal::{DataDirLock, DirectoryDisk, Disk, Identity as JournalIdentity, Journal, Options, Recovered};
+use synod_journal::{
+    DataDirLock, DirectoryDisk, Disk, Identity as JournalIdentity, Journal, Options, Recovered,
+};
 use synod_paxos::config::ClusterId;
 use synod_paxos::node::{Incarnation, NodeId};
 
@@ -190,10 +192,9 @@ fn read_identity(
     if names.iter().any(|name| name == IDENTITY_FILE) {
         let bytes = disk.read(IDENTITY_FILE).map_err(disk_error(path.to_owned()))?;
         let text = String::from_utf8(bytes).map_err(|_| "it is no text".to_owned());
-        return text.and_then(|text| Identity::decode(&text)).map_err(|reason| StartError::Identity {
-            path: path.join(IDENTITY_FILE),
-            reason,
-        });
+        return text
+            .and_then(|text| Identity::decode(&text))
+            .map_err(|reason| StartError::Identity { path: path.join(IDENTITY_FILE), reason });
     }
     // The identity is the first file that a member writes.
     if names.iter().any(|name| segment_number(name).is_some() || name.starts_with(checkpoints::PREFIX)) {

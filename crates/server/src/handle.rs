@@ -8,9 +8,9 @@ use synod_paxos::ballot::Ballot;
 use synod_paxos::config::ClusterId;
 use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
+use synod_store::View;
 use synod_store::request::Command;
 use synod_store::response::Applied;
-use synod_store::View;
 use thiserror::Error;
 use tokio::sync::oneshot;
 

@@ -271,9 +271,8 @@ fn voter_config(config: &MemberConfig, identity: &Identity) -> VoterConfig {
 /// Names and addresses by identity.
 fn members(founding: &Founding, identity: &Identity) -> BTreeMap<NodeId, (String, Vec<Url>)> {
     let founders = founding.founders().iter();
-    let described = founders.map(|founder| {
-        (identity.members[&founder.name], (founder.name.clone(), founder.peer_urls.clone()))
-    });
+    let described = founders
+        .map(|founder| (identity.members[&founder.name], (founder.name.clone(), founder.peer_urls.clone())));
     described.collect()
 }
 

@@ -81,14 +81,7 @@ pub(crate) struct VoterLoop {
 
 impl VoterLoop {
     pub(crate) fn new(voter: Voter, shared: Arc<Shared>, queues: Arc<Queues>) -> VoterLoop {
-        VoterLoop {
-            voter,
-            shared,
-            queues,
-            readers: HashMap::new(),
-            touched: Vec::new(),
-            unsynced: None,
-        }
+        VoterLoop { voter, shared, queues, readers: HashMap::new(), touched: Vec::new(), unsynced: None }
     }
 
     /// Runs until the inbox is closed.

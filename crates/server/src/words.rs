@@ -14,7 +14,9 @@ pub(crate) fn operations(commands: &[Bytes]) -> Vec<String> {
         return vec!["no-op".to_owned()];
     }
     let decoded = commands.iter().map(|command| Command::decode(command.clone()));
-    decoded.map(|command| command.map_or_else(|error| format!("? {error}"), |command| words(&command))).collect()
+    decoded
+        .map(|command| command.map_or_else(|error| format!("? {error}"), |command| words(&command)))
+        .collect()
 }
 
 fn words(command: &Command) -> String {
@@ -29,7 +31,11 @@ fn words(command: &Command) -> String {
 fn transaction(txn: &Txn) -> String {
     let conditions = txn.compare.len();
     let plural = if conditions == 1 { "" } else { "s" };
-    format!("Txn if {conditions} condition{plural} then [{}] else [{}]", steps(&txn.success), steps(&txn.failure))
+    format!(
+        "Txn if {conditions} condition{plural} then [{}] else [{}]",
+        steps(&txn.success),
+        steps(&txn.failure)
+    )
 }
 
 fn steps(steps: &[TxnOp]) -> String {

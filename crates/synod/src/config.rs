@@ -250,16 +250,15 @@ impl ServeConfig {
         let l = &mut layers;
         let name = l.pick("name", given.name, file.name, || "default".into());
         let data_dir = l.pick("data-dir", given.data_dir, file.data_dir, || format!("{}.synod", name.value));
-        let listen_client = l.pick("listen-client-urls", given.listen_client_urls, file.listen_client_urls, || {
-            "http://localhost:2379".into()
-        });
+        let listen_client =
+            l.pick("listen-client-urls", given.listen_client_urls, file.listen_client_urls, || {
+                "http://localhost:2379".into()
+            });
         let listen_client_urls = listen_client.urls()?;
-        let advertise = l.pick(
-            "advertise-client-urls",
-            given.advertise_client_urls,
-            file.advertise_client_urls,
-            || listen_client.value.clone(),
-        );
+        let advertise =
+            l.pick("advertise-client-urls", given.advertise_client_urls, file.advertise_client_urls, || {
+                listen_client.value.clone()
+            });
         let listen_peer = l.pick("listen-peer-urls", given.listen_peer_urls, file.listen_peer_urls, || {
             "http://localhost:2380".into()
         });
@@ -282,7 +281,8 @@ impl ServeConfig {
         }
         let limits = Limits::default();
         let (request, txn) = (limits.max_request_bytes as u32, limits.max_txn_ops as u32);
-        let request = l.pick("max-request-bytes", given.max_request_bytes, file.max_request_bytes, || request);
+        let request =
+            l.pick("max-request-bytes", given.max_request_bytes, file.max_request_bytes, || request);
         if request.value > MAX_REQUEST_BYTES_MAX {
             return Err(request.wrong(format!("it may be at most {MAX_REQUEST_BYTES_MAX}")));
         }
@@ -339,20 +339,18 @@ impl PeerLayers {
         };
         let listed = self.cluster.0.as_ref().or(self.cluster.1.as_ref());
         let own = listed.and_then(|list| Founding::parse("-", list).ok()).and_then(|all| founder(&all));
-        let advertised = layers.pick(
-            "initial-advertise-peer-urls",
-            self.advertised.0,
-            self.advertised.1,
-            || own.map_or_else(|| join(listen), |own| join(&own.peer_urls)),
-        );
+        let advertised =
+            layers.pick("initial-advertise-peer-urls", self.advertised.0, self.advertised.1, || {
+                own.map_or_else(|| join(listen), |own| join(&own.peer_urls))
+            });
         let mut urls = advertised.urls()?;
         urls.sort();
         let cluster = layers.pick("initial-cluster", self.cluster.0, self.cluster.1, || {
             urls.iter().map(|url| format!("{}={url}", name.value)).collect::<Vec<_>>().join(",")
         });
-        let token = layers.pick("initial-cluster-token", self.token.0, self.token.1, || "synod-cluster".into());
-        let founding =
-            Founding::parse(&token.value, &cluster.value).map_err(|error| cluster.wrong(error))?;
+        let token =
+            layers.pick("initial-cluster-token", self.token.0, self.token.1, || "synod-cluster".into());
+        let founding = Founding::parse(&token.value, &cluster.value).map_err(|error| cluster.wrong(error))?;
         let Some(own) = founder(&founding) else {
             let names: Vec<&str> = founding.founders().iter().map(|founder| founder.name.as_str()).collect();
             return Err(name.wrong(format!(

@@ -70,7 +70,8 @@ async fn dev(options: &DevOptions) -> Result<(), String> {
             client_urls: vec![port.client.to_string()],
             ..MemberConfig::new(&port.name, founding.clone(), storage(options, &port.name))
         };
-        let member = RunningMember::start(config, port.peer_listeners).map_err(|error| explain(&error, options))?;
+        let member =
+            RunningMember::start(config, port.peer_listeners).map_err(|error| explain(&error, options))?;
         clients.add(port.client_listeners, &member, Limits::default())?;
         members.push((port.name, port.client, port.peer, member));
     }
@@ -101,9 +102,7 @@ async fn run_members(members: &[Member], options: &DevOptions) -> Result<(), Str
         let handle = member.handle();
         reading.spawn(async move { while handle.read().await.is_err() {} });
     }
-    let ready = async {
-        while reading.join_next().await.is_some() {}
-    };
+    let ready = async { while reading.join_next().await.is_some() {} };
     if tokio::time::timeout(READY_TIME, ready).await.is_err() {
         let stopped = members.iter().flat_map(|(.., member)| member.handle().status().errors);
         let reasons: Vec<String> = stopped.collect();

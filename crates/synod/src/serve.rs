@@ -58,9 +58,8 @@ pub(crate) fn run(options: ServeOptions, matches: &ArgMatches) -> ExitCode {
 
 async fn serve(config: ServeConfig) -> Result<(), String> {
     // Ports first: nothing was touched if one is taken.
-    let ports = listen("client", &config.listen_client_urls).and_then(|clients| {
-        listen("peer", &config.listen_peer_urls).map(|peers| (clients, peers))
-    });
+    let ports = listen("client", &config.listen_client_urls)
+        .and_then(|clients| listen("peer", &config.listen_peer_urls).map(|peers| (clients, peers)));
     let (client_listeners, peer_listeners) = ports.map_err(|error| error.to_string())?;
     let name = config.name.clone();
     let member = MemberConfig {

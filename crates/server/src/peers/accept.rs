@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use synod_paxos::node::{Incarnation, NodeId};
+use synod_paxos::node::NodeId;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -24,29 +24,18 @@ const STRANGERS_MAX: usize = 64;
 /// How long to wait when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Who is connected, and as which start of it.
+/// Who is connected.
 #[derive(Debug, Default)]
 pub(crate) struct Accepted {
-    peers: Mutex<BTreeMap<NodeId, (Incarnation, AbortHandle)>>,
+    tasks: Mutex<BTreeMap<NodeId, AbortHandle>>,
 }
 
 impl Accepted {
     /// The one connection of `from` from now on; an older one ends.
-    ///
-    /// An identity that starts counting again has lost its disk, and with it what it promised: it must not vote.
-    fn replace(&self, from: NodeId, incarnation: Incarnation, task: AbortHandle) -> Result<(), String> {
-        let mut peers = self.peers.lock();
-        if let Some((known, old)) = peers.get(&from) {
-            if incarnation < *known {
-                return Err(format!(
-                    "member {from} is at start {incarnation}, but start {known} was seen before: its data \
-                     directory was lost or replaced by an older copy, so it must not take part under this identity"
-                ));
-            }
+    fn replace(&self, from: NodeId, task: AbortHandle) {
+        if let Some(old) = self.tasks.lock().insert(from, task) {
             old.abort();
         }
-        peers.insert(from, (incarnation, task));
-        Ok(())
     }
 }
 
@@ -102,12 +91,11 @@ async fn admit(local: &Local, stream: TcpStream, task: AbortHandle) -> Result<Ad
     })?;
     let introduction = Introduction::decode(&frame).map_err(|error| error.to_string())?;
     let hello = &introduction.hello;
-    let checked = local.check_hello(hello);
-    let placed = checked.and_then(|()| local.accepted.replace(hello.from, hello.incarnation, task));
-    if let Err(reason) = placed {
+    if let Err(reason) = local.check_hello(hello) {
         answer(&mut writer, &Answer::Refused(reason.clone())).await.map_err(|error| error.to_string())?;
         return Err(reason);
     }
+    local.accepted.replace(hello.from, task);
     let welcome = Answer::Welcome(local.introduction(hello.from));
     answer(&mut writer, &welcome).await.map_err(|error| error.to_string())?;
     local.learn(hello.from, introduction.client_urls);

@@ -121,7 +121,10 @@ mod tests {
         near.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
         let mut reader = FrameReader::new(far);
         let error = reader.next(1 << 20).await.unwrap_err();
-        assert!(matches!(error, FrameError::TooLong { announced, .. } if announced == 0x2054_4547), "{error}");
+        assert!(
+            matches!(error, FrameError::TooLong { announced, .. } if announced == 0x2054_4547),
+            "{error}"
+        );
         assert!(reader.buffer.capacity() <= READ_BYTES);
     }
 }

@@ -71,7 +71,8 @@ impl Introduction {
         let mut rest = bytes.slice(MAGIC.len()..content.len());
         let hello = take_part(&mut rest)?;
         let hello = Hello::decode(&hello).map_err(|_| HandshakeError::Malformed("the hello"))?;
-        let count = rest.try_get_u16_le().map_err(|_| HandshakeError::Malformed("the number of client URLs"))?;
+        let count =
+            rest.try_get_u16_le().map_err(|_| HandshakeError::Malformed("the number of client URLs"))?;
         if usize::from(count) > URLS_MAX {
             return Err(HandshakeError::Malformed("too many client URLs"));
         }
@@ -140,12 +141,8 @@ mod tests {
     use synod_paxos::node::{Incarnation, NodeId};
 
     fn introduction() -> Introduction {
-        let hello = Hello {
-            cluster: ClusterId(7),
-            from: NodeId(1),
-            to: NodeId(2),
-            incarnation: Incarnation(3),
-        };
+        let hello =
+            Hello { cluster: ClusterId(7), from: NodeId(1), to: NodeId(2), incarnation: Incarnation(3) };
         Introduction { hello, client_urls: vec!["http://localhost:2379".into()] }
     }
 

@@ -65,18 +65,17 @@ struct Local {
     deliver: Deliver,
     rejections: Rejections,
     client_urls: Mutex<BTreeMap<NodeId, Vec<String>>>,
+    /// The newest start of every other member that was met.
+    starts: Mutex<BTreeMap<NodeId, Incarnation>>,
 }
 
 impl Local {
     fn introduction(&self, to: NodeId) -> Introduction {
         let PeersConfig { cluster, id, incarnation, ref client_urls, .. } = self.config;
-        Introduction {
-            hello: Hello { cluster, from: id, to, incarnation },
-            client_urls: client_urls.clone(),
-        }
+        Introduction { hello: Hello { cluster, from: id, to, incarnation }, client_urls: client_urls.clone() }
     }
 
-    /// Whether the two belong together; the reason if not.
+    /// Whether the two belong together, on either side of a connection; the reason if not.
     fn check_hello(&self, hello: &Hello) -> Result<(), String> {
         let PeersConfig { cluster, id, ref members, .. } = self.config;
         if hello.cluster != cluster {
@@ -92,6 +91,18 @@ impl Local {
         if hello.from == id || !members.contains_key(&hello.from) {
             return Err(format!("it says that it is {}, which is no other member", hello.from));
         }
+        // An identity that starts counting again has lost its disk, and with it what it promised.
+        let mut starts = self.starts.lock();
+        let newest = starts.entry(hello.from).or_insert(hello.incarnation);
+        if hello.incarnation < *newest {
+            return Err(format!(
+                "{} is at its start {}, but {newest} was seen: its data directory was lost or replaced by an older \
+                 copy, so it must not take part under this identity",
+                self.describe(hello.from),
+                hello.incarnation
+            ));
+        }
+        *newest = hello.incarnation;
         Ok(())
     }
 
@@ -181,6 +192,7 @@ impl Peers {
             deliver,
             rejections: Rejections::default(),
             client_urls: Mutex::new(client_urls),
+            starts: Mutex::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listeners: Vec<tokio::net::TcpListener> = {
