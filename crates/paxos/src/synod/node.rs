@@ -130,7 +130,7 @@ impl<V: Value> Node<V> {
         let patience = self.timing.options.patience;
         match &mut self.timing.proposing {
             // A new ballot or question would only queue behind the write that is late.
-            Some(Proposing::Answers { until, .. } | Proposing::BackOff { until })
+            Some(Proposing::Answers { until, .. } | Proposing::BackOff { until, .. })
                 if self.core.is_unsynced() =>
             {
                 *until = now + patience;
