@@ -180,13 +180,22 @@ pub struct VoterStatus {
     pub truncated: Slot,
 }
 
+/// One thing in a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A process of a member makes itself known, before its first command.
+    Register(NodeId, Incarnation),
+    /// A command of the store, encoded.
+    Store(Bytes),
+}
+
 /// One slot as the voter holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotView {
     /// Which slot.
     pub slot: Slot,
-    /// The store commands in it (encoded), in order; none for a no-op.
-    pub commands: Vec<Bytes>,
+    /// What is in it, in order; nothing for a no-op.
+    pub operations: Vec<Operation>,
     /// The ballot of this member's vote, if it voted.
     pub ballot: Option<Ballot>,
     /// Whether it knows the slot to be chosen.
@@ -495,13 +504,13 @@ impl Voter {
             let vote = core.acceptor().vote(slot);
             let entry = core.learner().chosen(slot).or(vote.map(|vote| &vote.value));
             if let Some(entry) = entry {
-                let commands = entry.commands().iter().filter_map(|submission| match &submission.body {
-                    Body::Store(command) => Some(command.clone()),
-                    Body::Register => None,
+                let operations = entry.commands().iter().map(|submission| match &submission.body {
+                    Body::Store(command) => Operation::Store(command.clone()),
+                    Body::Register => Operation::Register(submission.origin, submission.incarnation),
                 });
                 views.push(SlotView {
                     slot,
-                    commands: commands.collect(),
+                    operations: operations.collect(),
                     ballot: vote.map(|vote| vote.ballot),
                     chosen: core.learner().is_chosen(slot),
                 });

@@ -127,7 +127,8 @@ pub struct MemberStatus {
 pub struct SlotInfo {
     /// Which slot.
     pub slot: Slot,
-    /// The operations in words, e.g. `Put k1 v1`; `no-op` for a gap filled; empty when truncated.
+    /// The operations in words, e.g. `Put k1 v1`; `Register m1 #2` when a process
+    /// made itself known; `no-op` for a gap filled; empty when truncated.
     pub operations: Vec<String>,
     /// The ballot of this member's vote, if it voted.
     pub ballot: Option<Ballot>,
@@ -230,6 +231,10 @@ impl MemberHandle {
         described.collect()
     }
 
+    fn name(&self, member: NodeId) -> String {
+        self.shared.members.get(&member).map_or_else(|| member.to_string(), |(name, _)| name.clone())
+    }
+
     /// At most `limit` slots of this member's log from `from` on, in order. All slots that are gone from the log are
     /// shown as one, the last of them.
     ///
@@ -254,7 +259,7 @@ impl MemberHandle {
         });
         let held = slots.into_iter().filter(|slot| slot.slot > truncated).map(|view| SlotInfo {
             slot: view.slot,
-            operations: words::operations(&view.commands),
+            operations: words::operations(&view.operations, |member| self.name(member)),
             ballot: view.ballot,
             chosen: view.chosen,
             applied: view.slot <= applied,

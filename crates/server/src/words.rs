@@ -1,6 +1,8 @@
 //! Commands in words, as the texts write them: `Put k1 v1`.
 
 use bytes::Bytes;
+use synod_member::voter::Operation;
+use synod_paxos::node::NodeId;
 use synod_store::request::{Command, KeyRange, Txn, TxnOp};
 
 /// Longer keys and values are cut.
@@ -8,15 +10,20 @@ const SHOWN_BYTES: usize = 48;
 /// Longer transactions are cut.
 const SHOWN_STEPS: usize = 4;
 
-/// The operations of a slot; a no-op if it has no commands.
-pub(crate) fn operations(commands: &[Bytes]) -> Vec<String> {
-    if commands.is_empty() {
+/// The operations of a slot; a no-op if it has none. `name` is what a member is called.
+pub(crate) fn operations(operations: &[Operation], name: impl Fn(NodeId) -> String) -> Vec<String> {
+    if operations.is_empty() {
         return vec!["no-op".to_owned()];
     }
-    let decoded = commands.iter().map(|command| Command::decode(command.clone()));
-    decoded
-        .map(|command| command.map_or_else(|error| format!("? {error}"), |command| words(&command)))
-        .collect()
+    let in_words = operations.iter().map(|operation| match operation {
+        Operation::Register(member, incarnation) => format!("Register {} {incarnation}", name(*member)),
+        Operation::Store(command) => stored(command),
+    });
+    in_words.collect()
+}
+
+fn stored(command: &Bytes) -> String {
+    Command::decode(command.clone()).map_or_else(|error| format!("? {error}"), |command| words(&command))
 }
 
 fn words(command: &Command) -> String {
@@ -94,7 +101,7 @@ mod tests {
     use synod_store::request::{Compact, DeleteRange, Put};
 
     fn said(command: &Command) -> String {
-        operations(&[command.encode()]).remove(0)
+        stored(&command.encode())
     }
 
     #[test]
@@ -113,8 +120,11 @@ mod tests {
 
     #[test]
     fn a_gap_is_a_no_op_and_garbage_is_no_panic() {
-        assert_eq!(operations(&[]), ["no-op"]);
-        assert!(operations(&[Bytes::from_static(b"\xff\xff")])[0].starts_with("? "));
+        let name = |member| format!("m{member}");
+        assert_eq!(operations(&[], name), ["no-op"]);
+        let registration = Operation::Register(NodeId(3), synod_paxos::node::Incarnation(2));
+        assert_eq!(operations(&[registration], name), ["Register mn3 #2"]);
+        assert!(stored(&Bytes::from_static(b"\xff\xff")).starts_with("? "));
     }
 
     #[test]
