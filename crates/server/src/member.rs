@@ -22,7 +22,7 @@ use synod_member::applier::Applier;
 use synod_member::voter::{RecoveredVoter, Voter, VoterConfig};
 use synod_paxos::node::NodeId;
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::cluster::{Founding, Url};
 use crate::data_dir::{DataDir, Identity};
@@ -119,6 +119,10 @@ impl RunningMember {
         let loaded = data_dir.checkpoints().load_newest()?;
         let checkpoint = loaded.slot();
         let (journal, recovered) = data_dir.open_journal()?;
+        if let Some(torn) = &recovered.torn {
+            let (file, offset, bytes) = (&torn.file, torn.offset, torn.bytes);
+            warn!(file, offset, bytes, "the end of the journal was torn; nothing acknowledged was in it");
+        }
         let recovered = RecoveredVoter { state: recovered.state, records: recovered.records, checkpoint };
         info!(
             cluster = %identity.cluster, member = %identity.id, start = identity.incarnation.0,

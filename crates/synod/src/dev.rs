@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 use synod_server::api::Limits;
@@ -10,7 +11,7 @@ use synod_server::member::{MemberConfig, MemoryDisk, RunningMember, StartError, 
 use tokio::task::JoinSet;
 
 use crate::config::LogFormat;
-use crate::serve::{ClientPorts, READY_TIME, asked_to_stop};
+use crate::serve::{ClientPorts, READY_TIME, StopSignals};
 use crate::{block_on, logging};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -41,6 +42,8 @@ pub struct DevOptions {
 }
 
 const HOST: &str = "127.0.0.1";
+/// How long to wait before a member that does not answer yet is asked again.
+const READY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Runs the cluster until it is asked to stop.
 pub(crate) fn run(options: &DevOptions) -> ExitCode {
@@ -61,6 +64,7 @@ pub(crate) fn run(options: &DevOptions) -> ExitCode {
 }
 
 async fn dev(options: &DevOptions) -> Result<(), String> {
+    let signals = StopSignals::catch()?;
     let ports = Ports::open(options).map_err(|error| error.to_string())?;
     let founding = ports.founding()?;
     let mut clients = ClientPorts::new();
@@ -76,7 +80,7 @@ async fn dev(options: &DevOptions) -> Result<(), String> {
         members.push((port.name, port.client, port.peer, member));
     }
     let ended = tokio::select! {
-        () = asked_to_stop() => Ok(()),
+        () = signals.asked_to_stop() => Ok(()),
         failed = run_members(&members, options) => failed,
         reason = clients.failed() => Err(reason),
     };
@@ -97,28 +101,39 @@ type Member = (String, Url, Url, RunningMember);
 
 /// Says when the cluster is ready; ends only when a member fails.
 async fn run_members(members: &[Member], options: &DevOptions) -> Result<(), String> {
-    let mut reading = JoinSet::new();
-    for (.., member) in members {
-        let handle = member.handle();
-        reading.spawn(async move { while handle.read().await.is_err() {} });
-    }
-    let ready = async { while reading.join_next().await.is_some() {} };
-    if tokio::time::timeout(READY_TIME, ready).await.is_err() {
-        let stopped = members.iter().flat_map(|(.., member)| member.handle().status().errors);
-        let reasons: Vec<String> = stopped.collect();
-        let seconds = READY_TIME.as_secs();
-        return Err(format!("the cluster did not answer within {seconds} s {}", reasons.join("; ")));
-    }
-    print!("{}", greeting(members, options));
     let mut failures = JoinSet::new();
     for (name, _, _, member) in members {
         let (name, stopped) = (name.clone(), member.stopped());
         failures.spawn(async move { format!("{name}: {}", stopped.await) });
     }
-    match failures.join_next().await {
-        Some(Ok(reason)) => Err(reason),
-        Some(Err(error)) => Err(error.to_string()),
-        None => std::future::pending().await,
+    let failed = async {
+        match failures.join_next().await {
+            Some(Ok(reason)) => reason,
+            Some(Err(error)) => error.to_string(),
+            None => std::future::pending().await,
+        }
+    };
+    let announced = async {
+        match tokio::time::timeout(READY_TIME, ready(members)).await {
+            Ok(()) => {
+                print!("{}", greeting(members, options));
+                std::future::pending().await
+            }
+            Err(_) => format!("the cluster did not answer within {} s", READY_TIME.as_secs()),
+        }
+    };
+    tokio::select! {
+        reason = failed => Err(reason),
+        reason = announced => Err(reason),
+    }
+}
+
+/// Waits until every member answers reads.
+async fn ready(members: &[Member]) {
+    for (.., member) in members {
+        while member.handle().read().await.is_err() {
+            tokio::time::sleep(READY_PAUSE).await;
+        }
     }
 }
 

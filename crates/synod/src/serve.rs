@@ -1,6 +1,5 @@
 //! `synod serve`: one member of a cluster.
 
-use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use clap::ArgMatches;
 use synod_server::api;
 use synod_server::member::{MemberConfig, RunningMember, StartError, Storage, listen};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{error, info};
@@ -57,6 +56,7 @@ pub(crate) fn run(options: ServeOptions, matches: &ArgMatches) -> ExitCode {
 }
 
 async fn serve(config: ServeConfig) -> Result<(), String> {
+    let signals = StopSignals::catch()?;
     // Ports first: nothing was touched if one is taken.
     let ports = listen("client", &config.listen_client_urls)
         .and_then(|clients| listen("peer", &config.listen_peer_urls).map(|peers| (clients, peers)));
@@ -75,7 +75,7 @@ async fn serve(config: ServeConfig) -> Result<(), String> {
     let urls: Vec<String> = config.listen_client_urls.iter().map(ToString::to_string).collect();
     info!(name, clients = urls.join(","), "listening");
     let ended = tokio::select! {
-        () = asked_to_stop() => Ok(()),
+        () = signals.asked_to_stop() => Ok(()),
         reason = member.stopped() => Err(reason.to_string()),
         reason = clients.failed() => Err(reason),
     };
@@ -166,29 +166,39 @@ impl ClientPorts {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM. After the first, a second one ends the process at once.
-pub(crate) fn asked_to_stop() -> impl Future<Output = ()> {
-    async {
-        wait_for_signal().await;
+/// Ctrl-C and SIGTERM, caught from the moment this is made.
+pub(crate) struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    /// # Errors
+    /// If the system does not let them be caught.
+    pub(crate) fn catch() -> Result<StopSignals, String> {
+        let catch = |kind| signal(kind).map_err(|error| format!("signals cannot be caught: {error}"));
+        Ok(StopSignals {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the first. A second one ends the process at once.
+    pub(crate) async fn asked_to_stop(mut self) {
+        self.next().await;
         eprintln!("stopping; once more to stop at once");
-        tokio::spawn(async {
-            wait_for_signal().await;
+        tokio::spawn(async move {
+            self.next().await;
             // Nothing acknowledged is lost by this: it is as safe as a crash.
             std::process::exit(130);
         });
     }
-}
 
-async fn wait_for_signal() {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Without handlers the system's own action applies, which ends the process.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
