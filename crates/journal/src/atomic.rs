@@ -1,10 +1,10 @@
-//! Whole files, replaced all at once: checkpoints and identities.
+//! Whole files, complete and durable before they get their name: checkpoints, identities, segments.
 
-use std::io;
+use std::io::{self, IoSlice};
 
 use crate::disk::{Disk, DiskFile};
 
-/// A file that gets its name only when it is complete and durable.
+/// A file that gets its name only when it is complete and durable. Dropped before, it leaves a temporary file.
 #[derive(Debug)]
 pub struct AtomicFile {
     file: Box<dyn DiskFile>,
@@ -16,7 +16,7 @@ pub struct AtomicFile {
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
 
 impl AtomicFile {
-    /// Begins a file that will be called `name`.
+    /// Begins a file that will be called `name`. A leftover of an earlier try is removed.
     ///
     /// # Errors
     /// As the disk reports them.
@@ -35,17 +35,34 @@ impl AtomicFile {
     /// # Errors
     /// As the disk reports them. Drop the file then.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.append(bytes)
+        self.append_parts(&[IoSlice::new(bytes)])
+    }
+
+    /// Adds several pieces to it, with one vectored write.
+    ///
+    /// # Errors
+    /// As the disk reports them. Drop the file then.
+    pub fn append_parts(&mut self, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        self.file.append(parts)
     }
 
     /// Syncs it, gives it its name, and makes the name durable. Until then the old file stands.
     ///
     /// # Errors
     /// As the disk reports them. Whether the old or the new file stands then is unknown.
-    pub fn finish(mut self, disk: &mut dyn Disk) -> io::Result<()> {
+    pub fn finish(self, disk: &mut dyn Disk) -> io::Result<()> {
+        self.finish_open(disk).map(drop)
+    }
+
+    /// The same, for a file that will grow further.
+    ///
+    /// # Errors
+    /// As the disk reports them. Whether the old or the new file stands then is unknown.
+    pub fn finish_open(mut self, disk: &mut dyn Disk) -> io::Result<Box<dyn DiskFile>> {
         self.file.sync()?;
         disk.rename(&self.temporary, &self.name)?;
-        disk.sync_dir()
+        disk.sync_dir()?;
+        Ok(self.file)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a journal needs of a filesystem.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
 
 /// A flat directory of files. Names have no separators.
@@ -33,11 +33,11 @@ pub trait Disk: Send + std::fmt::Debug {
 
 /// A file that is appended to.
 pub trait DiskFile: Send + std::fmt::Debug {
-    /// Appends; nothing is durable yet.
+    /// Appends all parts, one after the other; nothing is durable yet.
     ///
     /// # Errors
-    /// As the system reports them. What was appended then is unknown.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// As the system reports them. How much was appended then is unknown.
+    fn append(&mut self, parts: &[IoSlice<'_>]) -> io::Result<()>;
 
     /// Makes everything appended durable (`fdatasync`).
     ///
@@ -58,12 +58,8 @@ impl DirectoryDisk {
     /// # Errors
     /// If it cannot be created.
     pub fn new(path: impl AsRef<Path>) -> io::Result<DirectoryDisk> {
-        let path = path.as_ref().to_path_buf();
-        fs::create_dir_all(&path)?;
-        // The entry of the directory itself has to survive too.
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            File::open(parent)?.sync_all()?;
-        }
+        let path = std::path::absolute(path)?;
+        create_durably(&path)?;
         Ok(DirectoryDisk { path })
     }
 
@@ -71,6 +67,22 @@ impl DirectoryDisk {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Creates a directory and those above it that are missing. Each has an entry in its parent that has to survive
+/// too. The last parent is synced even if the directory exists: a crash may have come between the two.
+fn create_durably(path: &Path) -> io::Result<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    if !path.is_dir() {
+        if !parent.is_dir() {
+            create_durably(parent)?;
+        }
+        match fs::create_dir(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    File::open(parent)?.sync_all()
 }
 
 impl Disk for DirectoryDisk {
@@ -119,8 +131,20 @@ impl Disk for DirectoryDisk {
 struct RealFile(File);
 
 impl DiskFile for RealFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.write_all(bytes)
+    fn append(&mut self, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let mut parts = parts.to_vec();
+        let mut left = &mut parts[..];
+        // Empty ones in front would make a write of nothing look like an end.
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match self.0.write_vectored(left) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut left, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::format::{Identity, Position};
+use crate::format::Identity;
 
 /// A journal that can no longer be written. It stays that way until the process starts again.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -51,7 +51,9 @@ impl JournalError {
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The disk cannot be read or prepared.
-    #[error("{file} cannot be {action}: {source}")]
+    #[error(
+        "{file} cannot be {action}: {source}. Look after the disk and the permissions, and start the member again"
+    )]
     Io {
         /// Which file.
         file: String,
@@ -85,10 +87,9 @@ pub enum OpenError {
     },
     /// Something that had been synced is missing or damaged.
     #[error(
-        "{file} is damaged at offset {offset}, in record batch {batch} of the file ({reason}): a later batch proves that \
-         everything before {proof} had been written and synced. This member no longer knows all it has \
-         promised, so it must not vote. Restore this data directory from a copy of the disk, or remove the \
-         member and add a new one with an empty directory"
+        "{file} is damaged at offset {offset}, in record batch {batch} of the file ({reason}), although it had been \
+         synced: {evidence}. This member no longer knows all it has promised, so it must not vote. Restore this \
+         data directory from a copy of the disk, or remove the member and add a new one with an empty directory"
     )]
     Damaged {
         /// Which file.
@@ -98,11 +99,11 @@ pub enum OpenError {
         /// Which batch of the file, counted from 1.
         batch: usize,
         /// What is wrong there.
-        reason: String,
-        /// How far the journal was synced for certain.
-        proof: Position,
+        reason: &'static str,
+        /// How it is known that this is no torn tail.
+        evidence: String,
     },
-    /// The freshly prepared journal could not be written.
+    /// The new segment could not be written.
     #[error(transparent)]
     Write(#[from] JournalError),
 }

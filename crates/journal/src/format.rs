@@ -1,30 +1,44 @@
 //! The bytes of a journal.
 //!
-//! A journal is a sequence of files `journal-<number>`, the number in 16 hexadecimal digits, consecutive.
-//! All integers are little-endian.
+//! A journal is a chain of files `journal-<number>`, the number in 16 hexadecimal digits. All integers are
+//! little-endian. Each file, a *segment*, begins with a header of 68 bytes:
 //!
 //! | segment header | bytes | |
 //! |---|---|---|
 //! | magic | 8 | `SYNODJNL` |
 //! | version | 4 | 1 |
-//! | cluster, node, segment number | 3 × 8 | |
-//! | checksum | 4 | CRC-32C of the 36 bytes before |
+//! | cluster, node | 2 × 8 | whose journal it is |
+//! | number | 8 | the segment's own |
+//! | after: segment, offset | 2 × 8 | where the journal stands that this segment continues |
+//! | link | 4 | the checksum of the last batch before `after`, or of that segment's header if there is none |
+//! | founded | 8 | so many bytes of this file, header included, were synced before it got its name |
+//! | checksum | 4 | CRC-32C of the 64 bytes before |
 //!
-//! Batches follow:
+//! Batches follow, one directly after the other:
 //!
 //! | batch | bytes | |
 //! |---|---|---|
 //! | magic | 4 | `BTCH` |
-//! | checksum | 4 | CRC-32C of everything after it |
+//! | checksum | 4 | CRC-32C of everything after it, begun with the checksum of the segment's header |
 //! | length | 4 | of everything after it |
-//! | segment, offset | 2 × 8 | where this batch stands: one that stands elsewhere was misdirected |
-//! | synced segment, synced offset | 2 × 8 | `synced_through`: how far all earlier bytes were known to be synced |
+//! | offset | 8 | where in the file this batch begins |
+//! | synced through | 8 | everything before this offset, and in all earlier segments, was synced when it was written |
 //! | mark | 8 | the highest slot its records speak of |
 //! | state length, record count | 2 × 4 | |
 //! | state | | the protocol's summary, repeated in every batch |
 //! | records | | each with its length in 4 bytes before it |
+//!
+//! **What tells a stranger.** A batch counts only at the offset that it names, under the header that its
+//! checksum was begun with, and the header names cluster, member, segment and predecessor, the latter by what
+//! it held. So bytes that were written for another place, another file, another member or an earlier life do not
+//! match.
+//!
+//! **What bears witness.** A segment is written under a temporary name, synced, and only then named. Its name
+//! proves that its first `founded` bytes were synced, and so were all of its predecessors up to `after`. What
+//! lies in a predecessor behind `after` is no longer part of the journal.
 
 use std::fmt;
+use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
@@ -40,7 +54,7 @@ pub struct Identity {
 /// A place in a journal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
-    /// The number of the segment.
+    /// The number of the segment; 0 is before the first.
     pub segment: u64,
     /// Bytes from the start of its file.
     pub offset: u64,
@@ -52,12 +66,17 @@ impl fmt::Display for Position {
     }
 }
 
-pub(crate) const SEGMENT_HEADER_BYTES: usize = 40;
+pub(crate) const HEADER_BYTES: usize = 68;
 pub(crate) const BATCH_MAGIC: &[u8; 4] = b"BTCH";
 const SEGMENT_MAGIC: &[u8; 8] = b"SYNODJNL";
 const VERSION: u32 = 1;
+/// Magic, checksum and length.
 const BATCH_PREFIX_BYTES: usize = 12;
-const BATCH_FIXED_BYTES: usize = 48;
+const BATCH_FIXED_BYTES: usize = 32;
+/// Where in a batch the bytes begin that its checksum covers.
+const BATCH_CHECKED_FROM: usize = 8;
+/// A record of at least so many bytes is written from where it lies; a smaller one is cheaper to copy.
+const RECORD_BYTES_COPIED: usize = 4096;
 
 /// More in one batch is refused when it is written and taken for damage when it is read.
 pub const BATCH_BYTES_MAX: usize = 1 << 30;
@@ -83,130 +102,226 @@ pub(crate) enum HeaderFault {
     Foreign(Identity),
 }
 
-pub(crate) fn encode_header(identity: Identity, segment: u64) -> Vec<u8> {
-    let mut out = Vec::with_capacity(SEGMENT_HEADER_BYTES);
-    out.extend_from_slice(SEGMENT_MAGIC);
-    out.extend_from_slice(&VERSION.to_le_bytes());
-    for number in [identity.cluster, identity.node, segment] {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-    out.extend_from_slice(&crc32c::crc32c(&out).to_le_bytes());
-    out
+/// What a segment says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) identity: Identity,
+    pub(crate) segment: u64,
+    pub(crate) after: Position,
+    /// The checksum of what stands right before `after`.
+    pub(crate) link: u32,
+    pub(crate) founded: u64,
 }
 
-pub(crate) fn check_header(bytes: &[u8], identity: Identity, segment: u64) -> Result<(), HeaderFault> {
-    let Some(mut header) = bytes.get(..SEGMENT_HEADER_BYTES) else {
-        return Err(HeaderFault::Bad("the segment header is cut off"));
-    };
-    let checksum = crc32c::crc32c(&header[..SEGMENT_HEADER_BYTES - 4]);
-    if header[SEGMENT_HEADER_BYTES - 4..] != checksum.to_le_bytes() {
-        return Err(HeaderFault::Bad("the checksum of the segment header does not match"));
+impl Header {
+    /// The bytes, and the checksum in them, with which those of the batches begin.
+    pub(crate) fn encode(&self) -> (Vec<u8>, u32) {
+        let Header { identity, segment, after, link, founded } = *self;
+        let mut out = Vec::with_capacity(HEADER_BYTES);
+        out.extend_from_slice(SEGMENT_MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        for number in [identity.cluster, identity.node, segment, after.segment, after.offset] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        out.extend_from_slice(&link.to_le_bytes());
+        out.extend_from_slice(&founded.to_le_bytes());
+        let checksum = crc32c::crc32c(&out);
+        out.extend_from_slice(&checksum.to_le_bytes());
+        (out, checksum)
     }
-    if !header.starts_with(SEGMENT_MAGIC) {
-        return Err(HeaderFault::Bad("it does not begin like a journal segment"));
+
+    /// Reads the header of `segment` in a file of `identity`, and its checksum.
+    pub(crate) fn decode(
+        file: &[u8],
+        identity: Identity,
+        segment: u64,
+    ) -> Result<(Header, u32), HeaderFault> {
+        let Some((mut fields, mut checksum)) =
+            file.get(..HEADER_BYTES).map(|header| header.split_at(HEADER_BYTES - 4))
+        else {
+            return Err(HeaderFault::Bad("the segment header is cut off"));
+        };
+        let checksum = checksum.get_u32_le();
+        if checksum != crc32c::crc32c(fields) {
+            return Err(HeaderFault::Bad("the checksum of the segment header does not match"));
+        }
+        if !fields.starts_with(SEGMENT_MAGIC) {
+            return Err(HeaderFault::Bad("it does not begin like a journal segment"));
+        }
+        fields.advance(SEGMENT_MAGIC.len());
+        let version = fields.get_u32_le();
+        if version != VERSION {
+            return Err(HeaderFault::Version(version));
+        }
+        let found = Identity { cluster: fields.get_u64_le(), node: fields.get_u64_le() };
+        if found != identity {
+            return Err(HeaderFault::Foreign(found));
+        }
+        let number = fields.get_u64_le();
+        let after = Position { segment: fields.get_u64_le(), offset: fields.get_u64_le() };
+        let (link, founded) = (fields.get_u32_le(), fields.get_u64_le());
+        let header = Header { identity, segment, after, link, founded };
+        if number != segment || after.segment >= segment || header.founded < HEADER_BYTES as u64 {
+            return Err(HeaderFault::Bad("the segment header belongs to another file"));
+        }
+        Ok((header, checksum))
     }
-    header.advance(SEGMENT_MAGIC.len());
-    let version = header.get_u32_le();
-    if version != VERSION {
-        return Err(HeaderFault::Version(version));
-    }
-    let found = Identity { cluster: header.get_u64_le(), node: header.get_u64_le() };
-    if found != identity {
-        return Err(HeaderFault::Foreign(found));
-    }
-    if header.get_u64_le() != segment {
-        return Err(HeaderFault::Bad("the segment header belongs to another file"));
-    }
-    Ok(())
 }
 
-/// One batch.
+/// One batch, wherever it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
-    pub(crate) synced_through: Position,
     pub(crate) mark: u64,
     pub(crate) state: Bytes,
     pub(crate) records: Vec<Bytes>,
 }
 
-/// The size of a batch on disk.
-pub(crate) fn batch_bytes(state: &[u8], records: &[Bytes]) -> usize {
-    let records: usize = records.iter().map(|record| record.len() + 4).sum();
-    BATCH_PREFIX_BYTES + BATCH_FIXED_BYTES + state.len() + records
+impl Batch {
+    /// Its size on disk.
+    pub(crate) fn size(&self) -> usize {
+        let records: usize = self.records.iter().map(|record| record.len() + 4).sum();
+        BATCH_PREFIX_BYTES + BATCH_FIXED_BYTES + self.state.len() + records
+    }
 }
 
-/// Appends a batch that will stand at `position`. Its size was checked against [`BATCH_BYTES_MAX`].
-pub(crate) fn encode_batch(out: &mut Vec<u8>, position: Position, batch: &Batch) {
-    let start = out.len();
-    let length = batch_bytes(&batch.state, &batch.records);
-    assert!(length <= BATCH_BYTES_MAX, "a batch of {length} bytes was not refused");
-    out.reserve(length);
-    out.extend_from_slice(BATCH_MAGIC);
-    out.extend_from_slice(&[0; 4]);
-    put_length(out, length - BATCH_PREFIX_BYTES);
-    let Batch { synced_through, mark, state, records } = batch;
-    let places = [position.segment, position.offset, synced_through.segment, synced_through.offset, *mark];
-    for number in places {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-    put_length(out, state.len());
-    put_length(out, records.len());
-    out.extend_from_slice(state);
-    for record in records {
-        put_length(out, record.len());
-        out.extend_from_slice(record);
-    }
-    let checksum = crc32c::crc32c(&out[start + 8..]);
-    out[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
+/// Batches on their way into one segment, for one vectored write. Long records are not copied.
+#[derive(Debug)]
+pub(crate) struct Encoder {
+    /// The checksum of the segment's header.
+    seed: u32,
+    /// The checksum of the last batch.
+    last: u32,
+    /// Where the next batch will stand.
+    offset: u64,
+    copied: Vec<u8>,
+    /// Long records, each with the number of copied bytes that come before it.
+    long: Vec<(usize, Bytes)>,
 }
 
-fn put_length(out: &mut Vec<u8>, length: usize) {
-    let length = u32::try_from(length).expect("a batch is smaller than a gibibyte");
-    out.extend_from_slice(&length.to_le_bytes());
+impl Encoder {
+    /// For batches from `offset` on, in the segment whose header has the checksum `seed`.
+    pub(crate) fn new(seed: u32, offset: u64) -> Encoder {
+        Encoder { seed, last: seed, offset, copied: Vec::new(), long: Vec::new() }
+    }
+
+    /// Where the batches end.
+    pub(crate) fn end(&self) -> u64 {
+        self.offset
+    }
+
+    /// The checksum of the last batch, or of the header if there is none.
+    pub(crate) fn last_checksum(&self) -> u32 {
+        self.last
+    }
+
+    /// Adds a batch. Its size was checked against [`BATCH_BYTES_MAX`].
+    pub(crate) fn push(&mut self, synced_through: u64, batch: &Batch) {
+        let size = batch.size();
+        assert!(size <= BATCH_BYTES_MAX, "a batch of {size} bytes was not refused");
+        let start = self.copied.len();
+        self.copied.extend_from_slice(BATCH_MAGIC);
+        self.copied.extend_from_slice(&[0; 4]);
+        self.put_length(size - BATCH_PREFIX_BYTES);
+        for number in [self.offset, synced_through, batch.mark] {
+            self.copied.extend_from_slice(&number.to_le_bytes());
+        }
+        self.put_length(batch.state.len());
+        self.put_length(batch.records.len());
+        self.copied.extend_from_slice(&batch.state);
+        // What lies before a long record is summed up before it, the rest at the end.
+        let (mut checksum, mut summed) = (self.seed, start + BATCH_CHECKED_FROM);
+        for record in &batch.records {
+            self.put_length(record.len());
+            if record.len() < RECORD_BYTES_COPIED {
+                self.copied.extend_from_slice(record);
+                continue;
+            }
+            checksum = crc32c::crc32c_append(checksum, &self.copied[summed..]);
+            checksum = crc32c::crc32c_append(checksum, record);
+            summed = self.copied.len();
+            self.long.push((summed, record.clone()));
+        }
+        checksum = crc32c::crc32c_append(checksum, &self.copied[summed..]);
+        self.copied[start + 4..start + BATCH_CHECKED_FROM].copy_from_slice(&checksum.to_le_bytes());
+        self.last = checksum;
+        self.offset += size as u64;
+    }
+
+    fn put_length(&mut self, length: usize) {
+        let length = u32::try_from(length).expect("a batch is smaller than a gibibyte");
+        self.copied.extend_from_slice(&length.to_le_bytes());
+    }
+
+    /// Everything, in order.
+    pub(crate) fn slices(&self) -> Vec<IoSlice<'_>> {
+        let mut slices = Vec::with_capacity(2 * self.long.len() + 1);
+        let mut from = 0;
+        for (before, record) in &self.long {
+            slices.push(IoSlice::new(&self.copied[from..*before]));
+            slices.push(IoSlice::new(record));
+            from = *before;
+        }
+        slices.push(IoSlice::new(&self.copied[from..]));
+        slices
+    }
 }
 
-/// Reads the batch that should stand at `position`, where `rest` begins. Returns it with its size.
-pub(crate) fn decode_batch(rest: &Bytes, position: Position) -> Result<(Batch, usize), &'static str> {
-    if rest.len() < BATCH_PREFIX_BYTES + BATCH_FIXED_BYTES {
-        return Err("the batch is cut off");
-    }
+/// A batch as it was found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) batch: Batch,
+    pub(crate) synced_through: u64,
+    pub(crate) checksum: u32,
+    /// Its size on disk.
+    pub(crate) size: usize,
+}
+
+/// Reads the batch that should stand at `offset`, where `rest` begins, under the header with the checksum
+/// `seed`. Allocates no more than `rest` is long, whatever the bytes say.
+pub(crate) fn decode_batch(rest: &Bytes, seed: u32, offset: u64) -> Result<Found, &'static str> {
     if !rest.starts_with(BATCH_MAGIC) {
         return Err("no batch begins here");
     }
-    let mut header = rest.slice(4..BATCH_PREFIX_BYTES);
-    let (checksum, length) = (header.get_u32_le(), header.get_u32_le() as usize);
-    let Some(body) = rest.get(BATCH_PREFIX_BYTES..).filter(|body| body.len() >= length) else {
+    if rest.len() < BATCH_PREFIX_BYTES + BATCH_FIXED_BYTES {
         return Err("the batch is cut off");
-    };
-    if length < BATCH_FIXED_BYTES {
-        return Err("the batch is too short");
     }
-    if crc32c::crc32c(&rest[8..BATCH_PREFIX_BYTES + length]) != checksum {
-        return Err("the checksum of the batch does not match");
+    let mut prefix = &rest[4..BATCH_PREFIX_BYTES];
+    let (checksum, length) = (prefix.get_u32_le(), prefix.get_u32_le() as usize);
+    if !(BATCH_FIXED_BYTES..=BATCH_BYTES_MAX).contains(&length) {
+        return Err("the length of the batch is impossible");
     }
-    debug_assert!(body.len() >= length);
-    let mut body = rest.slice(BATCH_PREFIX_BYTES..BATCH_PREFIX_BYTES + length);
-    let stands = Position { segment: body.get_u64_le(), offset: body.get_u64_le() };
-    if stands != position {
+    let size = BATCH_PREFIX_BYTES + length;
+    if rest.len() < size {
+        return Err("the batch is cut off");
+    }
+    let mut body = rest.slice(BATCH_PREFIX_BYTES..size);
+    // Before the checksum, so that records full of magics do not make a search cost their square.
+    if body.get_u64_le() != offset {
         return Err("the batch was written for another place");
     }
-    let synced_through = Position { segment: body.get_u64_le(), offset: body.get_u64_le() };
+    if crc32c::crc32c_append(seed, &rest[BATCH_CHECKED_FROM..size]) != checksum {
+        return Err("the checksum of the batch does not match");
+    }
+    let synced_through = body.get_u64_le();
     let mark = body.get_u64_le();
+    let contents = decode_contents(body).filter(|_| synced_through <= offset);
+    let (state, records) = contents.ok_or("the batch contradicts itself")?;
+    Ok(Found { batch: Batch { mark, state, records }, synced_through, checksum, size })
+}
+
+fn decode_contents(mut body: Bytes) -> Option<(Bytes, Vec<Bytes>)> {
     let (state, count) = (body.get_u32_le() as usize, body.get_u32_le());
     if state > body.len() {
-        return Err("the batch contradicts its own lengths");
+        return None;
     }
     let state = body.split_to(state);
     let mut records = Vec::new();
     for _ in 0..count {
-        let length = body.try_get_u32_le().map_err(|_| "the batch contradicts its own lengths")? as usize;
+        let length = body.try_get_u32_le().ok()? as usize;
         if length > body.len() {
-            return Err("the batch contradicts its own lengths");
+            return None;
         }
         records.push(body.split_to(length));
     }
-    if !body.is_empty() {
-        return Err("the batch contradicts its own lengths");
-    }
-    Ok((Batch { synced_through, mark, state, records }, BATCH_PREFIX_BYTES + length))
+    body.is_empty().then_some((state, records))
 }

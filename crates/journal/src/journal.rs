@@ -1,48 +1,49 @@
 //! The journal itself: append, sync in groups, roll, truncate.
 
-use std::cmp::Ordering;
 use std::collections::VecDeque;
+use std::io::{self, IoSlice};
 
 use bytes::Bytes;
 
+use crate::atomic::AtomicFile;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{JournalError, OpenError};
 use crate::format::{
-    BATCH_BYTES_MAX, Batch, Identity, Position, SEGMENT_HEADER_BYTES, batch_bytes, encode_batch,
-    encode_header, segment_name,
+    BATCH_BYTES_MAX, Batch, Encoder, HEADER_BYTES, Header, Identity, Position, segment_name,
 };
-use crate::recovery::{Recovered, Scan, scan};
+use crate::recovery::{Closed, Recovered, Scan, scan};
 
 /// How a journal is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// A segment that has grown beyond this is closed.
+    /// A segment that has grown to so many bytes is closed by the next sync.
     pub segment_bytes: u64,
 }
 
 impl Default for Options {
+    /// Segments of 64 MiB.
     fn default() -> Options {
         Options { segment_bytes: 64 << 20 }
     }
 }
 
-/// A closed segment.
-#[derive(Debug)]
-struct Closed {
-    number: u64,
-    bytes: u64,
-    mark: u64,
-}
-
+/// The segment that is written.
 #[derive(Debug)]
 struct Current {
     number: u64,
+    /// The checksum of its header.
+    seed: u32,
+    /// The checksum of its last batch, or of its header.
+    last: u32,
     file: Box<dyn DiskFile>,
+    /// How much of it is synced, which is all that was written.
     bytes: u64,
     mark: u64,
 }
 
 /// An open journal.
+///
+/// **Invariant:** between two calls everything written is synced, or the journal has failed for good.
 #[derive(Debug)]
 pub struct Journal {
     disk: Box<dyn Disk>,
@@ -51,15 +52,16 @@ pub struct Journal {
     closed: VecDeque<Closed>,
     current: Current,
     pending: Vec<Batch>,
-    /// Everything before this is synced.
-    synced: Position,
     failed: Option<JournalError>,
 }
 
 impl Journal {
-    /// Reads what the disk holds and prepares a new segment. When this returns, everything recovered is
-    /// durable: what was not proven to be synced has been written again, since what was read may have come
-    /// from a cache whose write had failed.
+    /// Reads what the disk holds and begins a new segment. When this returns, everything recovered is
+    /// durable: what was not proven to be synced was written again, since what was read may have come from a
+    /// cache whose write had failed; and the torn tail is cut.
+    ///
+    /// A crash on the way leaves the journal as it was, or the new segment complete: it gets its name when it
+    /// is synced, and only then is anything removed.
     ///
     /// # Errors
     /// If the journal is somebody else's or damaged (then nothing was changed), or the disk fails.
@@ -69,202 +71,169 @@ impl Journal {
         options: Options,
     ) -> Result<(Journal, Recovered), OpenError> {
         let mut disk: Box<dyn Disk> = Box::new(disk);
-        let scan = scan(&mut *disk, identity)?;
-        cut(&mut *disk, &scan)?;
-        let number = scan.segments.last().map_or(1, |segment| segment.number + 1);
-        let current = create(&mut *disk, identity, number)?;
-        let closed = scan
-            .segments
-            .iter()
-            .map(|segment| Closed { number: segment.number, bytes: segment.bytes, mark: segment.mark })
-            .collect();
-        let mut journal = Journal {
+        let Scan { recovered, proven, link, unproven, closed, cut, obsolete, next } =
+            scan(&mut *disk, identity)?;
+        // The last batch of a journal is never proven, so it is among those, and the state with it.
+        assert_eq!(recovered.state.as_ref(), unproven.last().map(|batch| &batch.state), "newest state");
+        let header = Header { identity, segment: next, after: proven, link, founded: 0 };
+        let current = found(&mut *disk, header, &unproven)?;
+        clean_up(&mut *disk, &cut, &obsolete)?;
+        let journal = Journal {
             disk,
             identity,
             options,
-            closed,
+            closed: closed.into(),
             current,
             pending: Vec::new(),
-            synced: scan.proven,
             failed: None,
-        };
-        journal.write_again(&scan)?;
-        let recovered = Recovered {
-            state: scan.batches.last().map(|(_, batch)| batch.state.clone()),
-            records: scan.batches.into_iter().flat_map(|(_, batch)| batch.records).collect(),
-            torn: scan.torn,
         };
         Ok((journal, recovered))
     }
 
-    /// Writes what was not proven to be synced once more, cuts the unproven copy, and adds an empty batch
-    /// that bears witness for the new one.
-    ///
-    /// A crash in between finds either the old copy whole, or one that had never been synced: then nobody
-    /// was told of it. The order matters: a witness beside an unproven copy would make damage of it.
-    fn write_again(&mut self, scan: &Scan) -> Result<(), JournalError> {
-        let Some((_, last)) = scan.batches.last() else { return self.sync_header() };
-        for (position, batch) in &scan.batches {
-            if *position >= scan.proven {
-                self.pending.push(batch.clone());
-            }
-        }
-        self.sync()?;
-        for segment in scan.segments.iter().rev() {
-            let proven = match segment.number.cmp(&scan.proven.segment) {
-                Ordering::Less => break,
-                Ordering::Equal => scan.proven.offset,
-                // Kept, though empty: the numbers of the files have no gap.
-                Ordering::Greater => SEGMENT_HEADER_BYTES as u64,
-            };
-            if proven < segment.bytes {
-                let name = segment_name(segment.number);
-                let truncated = self.disk.truncate(&name, proven);
-                truncated.map_err(|error| JournalError::new(&name, "cut", &error))?;
-            }
-        }
-        self.pending.push(Batch { records: Vec::new(), mark: 0, ..last.clone() });
-        self.sync()
-    }
-
-    fn sync_header(&mut self) -> Result<(), JournalError> {
-        let name = segment_name(self.current.number);
-        self.current.file.sync().map_err(|error| JournalError::new(&name, "synced", &error))
-    }
-
-    /// Adds a batch to what the next `sync` writes. `mark` is the highest slot that `records` speak of.
+    /// Adds a batch to what the next `sync` writes: `records`, of which none speaks of a slot above `mark`, and
+    /// `state`, the summary that every batch repeats. After a failure it is dropped, since nothing will be
+    /// written any more.
     pub fn append(&mut self, state: &[u8], mark: u64, records: &[Bytes]) {
-        let state = Bytes::copy_from_slice(state);
-        // The position is filled in when the batch is written.
-        self.pending.push(Batch {
-            synced_through: Position::default(),
-            mark,
-            state,
-            records: records.to_vec(),
-        });
+        if self.failed.is_none() {
+            let state = Bytes::copy_from_slice(state);
+            self.pending.push(Batch { mark, state, records: records.to_vec() });
+        }
     }
 
-    /// Makes everything appended durable: one write, one sync. The first failure is final: later calls
+    /// Makes everything appended durable: one vectored write, one sync. The first failure is final: later calls
     /// return it again and touch nothing.
     ///
     /// # Errors
     /// If the disk fails. What it holds then is unknown.
     pub fn sync(&mut self) -> Result<(), JournalError> {
-        if let Some(failed) = &self.failed {
-            return Err(failed.clone());
-        }
-        let written = self.write_pending();
-        if let Err(error) = &written {
-            self.failed = Some(error.clone());
-        }
-        written
+        self.unless_failed(Journal::write_pending)
     }
 
-    fn write_pending(&mut self) -> Result<(), JournalError> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        if self.current.bytes >= self.options.segment_bytes {
-            self.roll()?;
-        }
-        let mut out = Vec::new();
-        let mut mark = self.current.mark;
-        for mut batch in self.pending.drain(..) {
-            let size = batch_bytes(&batch.state, &batch.records);
-            if size > BATCH_BYTES_MAX {
-                return Err(JournalError::TooLarge(size));
-            }
-            let offset = self.current.bytes + out.len() as u64;
-            batch.synced_through = self.synced;
-            mark = mark.max(batch.mark);
-            encode_batch(&mut out, Position { segment: self.current.number, offset }, &batch);
-        }
-        let name = segment_name(self.current.number);
-        let file = &mut self.current.file;
-        file.append(&out).map_err(|error| JournalError::new(&name, "written", &error))?;
-        file.sync().map_err(|error| JournalError::new(&name, "synced", &error))?;
-        self.current.bytes += out.len() as u64;
-        self.current.mark = mark;
-        self.synced = Position { segment: self.current.number, offset: self.current.bytes };
-        Ok(())
-    }
-
-    /// Closes the current segment, of which everything is synced, and begins the next.
-    fn roll(&mut self) -> Result<(), JournalError> {
-        let next =
-            create(&mut *self.disk, self.identity, self.current.number + 1).map_err(|error| match error {
-                OpenError::Io { file, action, source } => JournalError::new(&file, action, &source),
-                other => unreachable!("creating a segment reads nothing, yet: {other}"),
-            })?;
-        let Current { number, bytes, mark, .. } = std::mem::replace(&mut self.current, next);
-        self.closed.push_back(Closed { number, bytes, mark });
-        Ok(())
-    }
-
-    /// Deletes closed segments, oldest first, as long as none of their records speaks of a slot above `mark`.
-    /// A durable checkpoint covers these slots; the state survives in the newest batch.
+    /// Deletes closed segments, oldest first, as long as none of their records speaks of a slot above `mark`,
+    /// and returns how many. A durable checkpoint covers these slots. The newest state survives: each segment
+    /// repeats it in its founding bytes.
     ///
     /// # Errors
     /// If the disk fails.
     pub fn truncate(&mut self, mark: u64) -> Result<usize, JournalError> {
-        if let Some(failed) = &self.failed {
-            return Err(failed.clone());
-        }
-        // The newest batch holds the state; a current segment without one must not be left alone.
-        if self.current.bytes <= SEGMENT_HEADER_BYTES as u64 {
-            return Ok(0);
-        }
-        let mut deleted = 0;
-        while let Some(oldest) = self.closed.front().filter(|oldest| oldest.mark <= mark) {
-            let name = segment_name(oldest.number);
-            // One at a time and in order: what is left after a crash has no hole.
-            let removed = self.disk.remove(&name).and_then(|()| self.disk.sync_dir());
-            if let Err(error) = removed {
-                let error = JournalError::new(&name, "deleted", &error);
-                self.failed = Some(error.clone());
-                return Err(error);
-            }
-            self.closed.pop_front();
-            deleted += 1;
-        }
-        Ok(deleted)
+        self.unless_failed(|journal| journal.delete_closed(mark))
     }
 
     /// Bytes on disk.
     pub fn bytes(&self) -> u64 {
         self.closed.iter().map(|segment| segment.bytes).sum::<u64>() + self.current.bytes
     }
+
+    fn unless_failed<T>(
+        &mut self,
+        act: impl FnOnce(&mut Journal) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        let result = act(self);
+        if let Err(error) = &result {
+            self.failed = Some(error.clone());
+            self.pending = Vec::new();
+        }
+        result
+    }
+
+    fn write_pending(&mut self) -> Result<(), JournalError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        if let Some(size) = self.pending.iter().map(Batch::size).find(|size| *size > BATCH_BYTES_MAX) {
+            return Err(JournalError::TooLarge(size));
+        }
+        let pending = std::mem::take(&mut self.pending);
+        if self.current.bytes >= self.options.segment_bytes {
+            self.roll(&pending)
+        } else {
+            self.write(&pending)
+        }
+    }
+
+    fn write(&mut self, batches: &[Batch]) -> Result<(), JournalError> {
+        let current = &mut self.current;
+        let mut encoder = Encoder::new(current.seed, current.bytes);
+        for batch in batches {
+            encoder.push(current.bytes, batch);
+        }
+        let name = segment_name(current.number);
+        let written = current.file.append(&encoder.slices());
+        written.map_err(|error| JournalError::new(&name, "written", &error))?;
+        current.file.sync().map_err(|error| JournalError::new(&name, "synced", &error))?;
+        current.bytes = encoder.end();
+        current.last = encoder.last_checksum();
+        current.mark = current.mark.max(highest_mark(batches));
+        Ok(())
+    }
+
+    /// Closes the current segment, of which everything is synced, and begins the next with `batches`.
+    fn roll(&mut self, batches: &[Batch]) -> Result<(), JournalError> {
+        let Current { number, last, bytes, mark, .. } = self.current;
+        let after = Position { segment: number, offset: bytes };
+        let header = Header { identity: self.identity, segment: number + 1, after, link: last, founded: 0 };
+        self.current = found(&mut *self.disk, header, batches)?;
+        self.closed.push_back(Closed { number, bytes, mark });
+        Ok(())
+    }
+
+    fn delete_closed(&mut self, mark: u64) -> Result<usize, JournalError> {
+        let mut deleted = 0;
+        while let Some(oldest) = self.closed.front().filter(|oldest| oldest.mark <= mark) {
+            // One at a time and durably: a hole in the chain would be taken for damage.
+            let name = segment_name(oldest.number);
+            let removed = self.disk.remove(&name).and_then(|()| self.disk.sync_dir());
+            removed.map_err(|error| JournalError::new(&name, "deleted", &error))?;
+            self.closed.pop_front();
+            deleted += 1;
+        }
+        Ok(deleted)
+    }
 }
 
-/// Removes the torn tail: nothing that depended on it was acknowledged. Later files first, so that a crash
-/// in between leaves a journal with the same torn tail.
-fn cut(disk: &mut dyn Disk, scan: &Scan) -> Result<(), OpenError> {
-    let Some(torn) = &scan.torn else { return Ok(()) };
-    for number in scan.void.iter().rev() {
-        let file = segment_name(*number);
-        disk.remove(&file).map_err(|source| OpenError::Io {
-            file: file.clone(),
-            action: "removed",
-            source,
-        })?;
-        disk.sync_dir().map_err(|source| OpenError::Io { file, action: "removed", source })?;
+fn highest_mark(batches: &[Batch]) -> u64 {
+    batches.iter().map(|batch| batch.mark).max().unwrap_or(0)
+}
+
+/// Begins a segment with `batches` in it, which settles the header's `founded`. When this returns, the segment is
+/// durable; before, it has no name.
+fn found(disk: &mut dyn Disk, header: Header, batches: &[Batch]) -> Result<Current, JournalError> {
+    let size: usize = batches.iter().map(Batch::size).sum();
+    let founded = (HEADER_BYTES + size) as u64;
+    let number = header.segment;
+    let (header, seed) = Header { founded, ..header }.encode();
+    let mut encoder = Encoder::new(seed, HEADER_BYTES as u64);
+    for batch in batches {
+        encoder.push(0, batch);
     }
-    if scan.segments.last().is_some_and(|segment| segment.number == torn.position.segment) {
-        let file = segment_name(torn.position.segment);
-        let truncated = disk.truncate(&file, torn.position.offset);
-        truncated.map_err(|source| OpenError::Io { file, action: "cut", source })?;
+    assert_eq!(encoder.end(), founded, "the size of {} batches", batches.len());
+    let mut slices = vec![IoSlice::new(&header)];
+    slices.extend(encoder.slices());
+    let name = segment_name(number);
+    let file = write_new(disk, &name, &slices).map_err(|error| JournalError::new(&name, "begun", &error))?;
+    let (last, mark) = (encoder.last_checksum(), highest_mark(batches));
+    Ok(Current { number, seed, last, file, bytes: founded, mark })
+}
+
+fn write_new(disk: &mut dyn Disk, name: &str, parts: &[IoSlice<'_>]) -> io::Result<Box<dyn DiskFile>> {
+    let mut file = AtomicFile::create(disk, name)?;
+    file.append_parts(parts)?;
+    file.finish_open(disk)
+}
+
+/// Removes what the new segment has made superfluous. What a crash leaves of it, the next start removes.
+fn clean_up(disk: &mut dyn Disk, cut: &[(u64, u64)], obsolete: &[u64]) -> Result<(), OpenError> {
+    for (number, bytes) in cut {
+        let file = segment_name(*number);
+        disk.truncate(&file, *bytes).map_err(|source| OpenError::Io { file, action: "cut", source })?;
+    }
+    for number in obsolete {
+        let file = segment_name(*number);
+        let removed = disk.remove(&file).and_then(|()| disk.sync_dir());
+        removed.map_err(|source| OpenError::Io { file, action: "removed", source })?;
     }
     Ok(())
-}
-
-fn create(disk: &mut dyn Disk, identity: Identity, number: u64) -> Result<Current, OpenError> {
-    let name = segment_name(number);
-    let io = |action| {
-        let file = name.clone();
-        move |source| OpenError::Io { file, action, source }
-    };
-    let mut file = disk.create(&name).map_err(io("created"))?;
-    file.append(&encode_header(identity, number)).map_err(io("written"))?;
-    disk.sync_dir().map_err(io("created"))?;
-    Ok(Current { number, file, bytes: SEGMENT_HEADER_BYTES as u64, mark: 0 })
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use thiserror::Error;
 
 /// Held as long as the process lives; the system releases it even after `kill -9`.
@@ -19,7 +20,7 @@ pub enum LockError {
     /// Another process has it.
     #[error(
         "the data directory {} is used by another process{}. Stop it first, or choose another directory",
-        directory.display(), holder.map(|id| format!(" (number {id})")).unwrap_or_default()
+        directory.display(), holder.map(|id| format!(" ({id})")).unwrap_or_default()
     )]
     Held {
         /// Which directory.
@@ -28,7 +29,7 @@ pub enum LockError {
         holder: Option<u32>,
     },
     /// The lock file cannot be made.
-    #[error("the lock file {} cannot be opened: {source}", file.display())]
+    #[error("the lock file {} cannot be taken: {source}. Look after the permissions and the filesystem", file.display())]
     Io {
         /// Which file.
         file: PathBuf,
@@ -38,7 +39,7 @@ pub enum LockError {
 }
 
 impl DataDirLock {
-    /// Takes the lock of `directory`, which exists.
+    /// Takes the lock of `directory`, which exists, by `flock` on a file in it.
     ///
     /// # Errors
     /// If another process holds it, or the lock file cannot be made.
@@ -47,11 +48,15 @@ impl DataDirLock {
         let io = |source| LockError::Io { file: path.clone(), source };
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut text = String::new();
-            let read = file.read_to_string(&mut text);
-            let holder = read.ok().and_then(|_| text.trim().parse().ok());
-            return Err(LockError::Held { directory: directory.to_path_buf(), holder });
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                let read = file.read_to_string(&mut text);
+                let holder = read.ok().and_then(|_| text.trim().parse().ok());
+                return Err(LockError::Held { directory: directory.to_path_buf(), holder });
+            }
+            Err(error) => return Err(io(error.into())),
         }
         // Only a hint for whoever comes second: nothing depends on it.
         let noted = file.set_len(0).and_then(|()| file.rewind());

@@ -1,35 +1,47 @@
 //! A disk in memory that knows what was synced: for throw-away members and for breaking things on purpose.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fmt;
+use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Disk, DiskFile};
 
 /// A deterministic disk. Clones share the files. It has no randomness: the caller decides what goes wrong.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct MemoryDisk {
     inner: Arc<Mutex<Inner>>,
 }
 
-#[derive(Clone, Debug, Default)]
+/// Without the contents.
+impl fmt::Debug for MemoryDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryDisk").field("names", &self.names()).finish_non_exhaustive()
+    }
+}
+
+type FileId = u64;
+
+#[derive(Default)]
 struct Inner {
-    files: BTreeMap<String, Contents>,
-    /// What the directory would hold after a crash: name, and which contents.
-    durable_names: BTreeMap<String, u64>,
-    next_file: u64,
+    files: BTreeMap<FileId, Contents>,
+    names: BTreeMap<String, FileId>,
+    /// The directory as it was after its last sync, and after each change since.
+    past_names: Vec<BTreeMap<String, FileId>>,
+    next_file: FileId,
     operations: u64,
     fail_sync_in: Option<u64>,
+    fail_operation_at: Option<u64>,
     stop_after: Option<u64>,
     capacity: Option<u64>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 struct Contents {
-    id: u64,
     bytes: Vec<u8>,
+    /// So many of them survive a crash.
     synced: usize,
-    /// A sync failed: what was unsynced then is lost although later syncs succeed.
+    /// A sync failed: what was unsynced then never becomes durable, although later syncs succeed.
     broken: bool,
 }
 
@@ -43,28 +55,52 @@ impl MemoryDisk {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a crash leaves, as a disk of its own. For every file with unsynced bytes `kept` says how many of
-    /// them survive; names that were not made durable are gone.
+    /// What a crash leaves, as a disk of its own. Of each file's unsynced bytes so many survive as `kept` says,
+    /// given the name and how many there are; changes of the directory that were not synced are undone.
     #[must_use]
     pub fn after_crash(&self, mut kept: impl FnMut(&str, usize) -> usize) -> MemoryDisk {
+        self.after_tearing_crash(0, |name, unsynced| unsynced.truncate(kept(name, unsynced.len())))
+    }
+
+    /// The same, for worse crashes: the first so many unsynced changes of the directory survive, and `tear`
+    /// may do to each file's unsynced bytes what it likes.
+    #[must_use]
+    pub fn after_tearing_crash(
+        &self,
+        directory_changes: usize,
+        mut tear: impl FnMut(&str, &mut Vec<u8>),
+    ) -> MemoryDisk {
         let inner = self.inner();
+        let names = inner.past_names.get(directory_changes).unwrap_or(&inner.names).clone();
         let mut files = BTreeMap::new();
-        for (name, id) in &inner.durable_names {
-            let Some(contents) = inner.files.values().find(|contents| contents.id == *id) else { continue };
-            let unsynced = contents.bytes.len() - contents.synced;
-            let kept = if contents.broken { 0 } else { kept(name, unsynced).min(unsynced) };
-            let bytes = contents.bytes[..contents.synced + kept].to_vec();
-            let synced = bytes.len();
-            files.insert(name.clone(), Contents { id: *id, bytes, synced, broken: false });
+        for (name, id) in &names {
+            let Contents { bytes, synced, .. } = &inner.files[id];
+            let (synced, unsynced) = bytes.split_at(*synced);
+            let mut unsynced = unsynced.to_vec();
+            if !unsynced.is_empty() {
+                tear(name, &mut unsynced);
+            }
+            let bytes = [synced, &unsynced].concat();
+            files.insert(*id, Contents { synced: bytes.len(), bytes, broken: false });
         }
-        let durable_names = files.iter().map(|(name, contents)| (name.clone(), contents.id)).collect();
-        let fresh = Inner { files, durable_names, next_file: inner.next_file, ..Inner::default() };
+        let fresh = Inner { files, names, next_file: inner.next_file, ..Inner::default() };
         MemoryDisk { inner: Arc::new(Mutex::new(fresh)) }
     }
 
-    /// The `nth` sync from now on fails, once; 0 is the next.
+    /// How many changes of the directory are not synced.
+    pub fn unsynced_directory_changes(&self) -> usize {
+        self.inner().past_names.len()
+    }
+
+    /// The `nth` sync of a file from now on fails, once; 0 is the next.
     pub fn fail_sync(&self, nth: u64) {
         self.inner().fail_sync_in = Some(nth);
+    }
+
+    /// The `nth` changing operation from now on fails, once; 0 is the next.
+    pub fn fail_operation(&self, nth: u64) {
+        let mut inner = self.inner();
+        inner.fail_operation_at = Some(inner.operations + nth);
     }
 
     /// After so many more changing operations every other one fails: the process is as good as dead.
@@ -89,63 +125,85 @@ impl MemoryDisk {
     /// If there is no such byte.
     pub fn flip(&self, name: &str, offset: usize, mask: u8) {
         let mut inner = self.inner();
-        let contents = inner.files.get_mut(name).expect("the caller names an existing file");
+        let contents = inner.file_named(name).expect("the caller names an existing file");
         contents.bytes[offset] ^= mask;
     }
 
     /// A file's bytes, synced or not.
     pub fn contents(&self, name: &str) -> Option<Vec<u8>> {
-        self.inner().files.get(name).map(|contents| contents.bytes.clone())
+        self.inner().file_named(name).ok().map(|contents| contents.bytes.clone())
     }
 
     /// Replaces a file's bytes, durably.
     pub fn set_contents(&self, name: &str, bytes: Vec<u8>) {
         let mut inner = self.inner();
-        let id = inner.fresh_id();
-        let synced = bytes.len();
-        inner.files.insert(name.to_owned(), Contents { id, bytes, synced, broken: false });
-        inner.durable_names.insert(name.to_owned(), id);
+        let id = inner.add_file(Contents { synced: bytes.len(), bytes, broken: false });
+        inner.names.insert(name.to_owned(), id);
+        for names in &mut inner.past_names {
+            names.insert(name.to_owned(), id);
+        }
     }
 
     /// The names of all files, in order.
     pub fn names(&self) -> Vec<String> {
-        self.inner().files.keys().cloned().collect()
+        self.inner().names.keys().cloned().collect()
     }
 }
 
 impl Inner {
-    fn fresh_id(&mut self) -> u64 {
+    fn add_file(&mut self, contents: Contents) -> FileId {
         self.next_file += 1;
+        self.files.insert(self.next_file, contents);
         self.next_file
     }
 
-    fn operate(&mut self) -> io::Result<()> {
+    fn check_stopped(&self) -> io::Result<()> {
         if self.stop_after.is_some_and(|last| self.operations >= last) {
             return Err(io::Error::other("injected: the process has stopped"));
         }
-        self.operations += 1;
         Ok(())
     }
 
-    fn file(&mut self, name: &str) -> io::Result<&mut Contents> {
-        self.files.get_mut(name).ok_or_else(|| io::ErrorKind::NotFound.into())
+    /// Counts a changing operation.
+    fn operate(&mut self) -> io::Result<()> {
+        self.check_stopped()?;
+        self.operations += 1;
+        if self.fail_operation_at == Some(self.operations - 1) {
+            return Err(io::Error::other("injected: the operation failed"));
+        }
+        Ok(())
     }
 
-    fn append(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fn change_names(&mut self) -> &mut BTreeMap<String, FileId> {
+        self.past_names.push(self.names.clone());
+        &mut self.names
+    }
+
+    fn file(&mut self, id: FileId) -> io::Result<&mut Contents> {
+        self.files.get_mut(&id).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn file_named(&mut self, name: &str) -> io::Result<&mut Contents> {
+        let id = *self.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        self.file(id)
+    }
+
+    fn append(&mut self, id: FileId, bytes: &[u8]) -> io::Result<()> {
         self.operate()?;
         let used: u64 = self.files.values().map(|contents| contents.bytes.len() as u64).sum();
         let room = self.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(used));
         let fits = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
-        self.file(name)?.bytes.extend_from_slice(&bytes[..fits]);
+        self.file(id)?.bytes.extend_from_slice(&bytes[..fits]);
         if fits < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
-    fn sync(&mut self, name: &str) -> io::Result<()> {
-        self.operate()?;
+    fn sync(&mut self, id: FileId) -> io::Result<()> {
         let fails = self.fail_sync_in == Some(0);
         self.fail_sync_in = self.fail_sync_in.and_then(|nth| nth.checked_sub(1));
-        let contents = self.file(name)?;
-        if fails {
+        self.check_stopped()?;
+        let operated = self.operate();
+        let contents = self.file(id)?;
+        if fails || operated.is_err() {
             contents.broken = true;
             return Err(io::Error::other("injected: the sync failed"));
         }
@@ -158,64 +216,63 @@ impl Inner {
 
 impl Disk for MemoryDisk {
     fn list(&mut self) -> io::Result<Vec<String>> {
-        Ok(self.names().into_iter().filter(|name| !name.contains('\u{0}')).collect())
+        Ok(self.names())
     }
 
     fn create(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let mut inner = self.inner();
         inner.operate()?;
-        if inner.files.contains_key(name) {
+        if inner.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let id = inner.fresh_id();
-        inner.files.insert(name.to_owned(), Contents { id, ..Contents::default() });
-        Ok(Box::new(MemoryFile { disk: self.clone(), name: name.to_owned() }))
+        let id = inner.add_file(Contents::default());
+        inner.change_names().insert(name.to_owned(), id);
+        Ok(Box::new(MemoryFile { disk: self.clone(), id }))
     }
 
     fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
-        self.inner().file(name).map(|contents| contents.bytes.clone())
+        self.inner().file_named(name).map(|contents| contents.bytes.clone())
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
         let mut inner = self.inner();
-        inner.operate()?;
-        // The contents stay reachable by their durable name until the directory is synced.
-        match inner.files.remove(name) {
-            Some(contents) => {
-                let hidden = format!("{name}\u{0}{}", contents.id);
-                inner.files.insert(hidden, contents);
-                Ok(())
-            }
-            None => Err(io::ErrorKind::NotFound.into()),
+        if !inner.names.contains_key(name) {
+            return Err(io::ErrorKind::NotFound.into());
         }
+        inner.operate()?;
+        inner.change_names().remove(name);
+        Ok(())
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         let mut inner = self.inner();
         inner.operate()?;
-        let contents = inner.files.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        if let Some(replaced) = inner.files.insert(to.to_owned(), contents) {
-            let hidden = format!("{to}\u{0}{}", replaced.id);
-            inner.files.insert(hidden, replaced);
-        }
+        let id = *inner.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        let names = inner.change_names();
+        names.remove(from);
+        names.insert(to.to_owned(), id);
         Ok(())
     }
 
     fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
         let mut inner = self.inner();
         inner.operate()?;
-        let contents = inner.file(name)?;
+        let contents = inner.file_named(name)?;
         contents.bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX));
-        contents.synced = contents.bytes.len();
+        let length = contents.bytes.len();
+        // A sync that succeeds does not bring back what an earlier one lost.
+        contents.synced = if contents.broken { contents.synced.min(length) } else { length };
+        contents.broken &= contents.synced < length;
         Ok(())
     }
 
     fn sync_dir(&mut self) -> io::Result<()> {
         let mut inner = self.inner();
         inner.operate()?;
-        inner.files.retain(|name, _| !name.contains('\u{0}'));
-        inner.durable_names =
-            inner.files.iter().map(|(name, contents)| (name.clone(), contents.id)).collect();
+        let Inner { files, names, past_names, .. } = &mut *inner;
+        past_names.clear();
+        let named: Vec<FileId> = names.values().copied().collect();
+        files.retain(|id, _| named.contains(id));
         Ok(())
     }
 }
@@ -223,15 +280,16 @@ impl Disk for MemoryDisk {
 #[derive(Debug)]
 struct MemoryFile {
     disk: MemoryDisk,
-    name: String,
+    id: FileId,
 }
 
 impl DiskFile for MemoryFile {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.disk.inner().append(&self.name, bytes)
+    fn append(&mut self, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        self.disk.inner().append(self.id, &bytes)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.disk.inner().sync(&self.name)
+        self.disk.inner().sync(self.id)
     }
 }
