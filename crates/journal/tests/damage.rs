@@ -146,7 +146,8 @@ fn a_segment_from_an_earlier_life_of_the_same_member_is_damage() {
         let mixed = copy(&disk);
         mixed.set_contents(&name, bytes);
         let (file, _) = damage(&mixed);
-        assert!(file == name || file < name, "{name} is no successor of {file}, or not what was here");
+        // Its predecessor is not the one that it continues; without one its successor continues another.
+        assert!(file <= name, "{file}");
     }
 }
 

@@ -69,7 +69,7 @@ pub fn batch_offsets(segment: &[u8]) -> Vec<usize> {
 /// The numbers of the records, in order.
 pub fn numbers(recovered: &Recovered) -> Vec<u64> {
     let text = |record: &Bytes| String::from_utf8(record.to_vec()).unwrap();
-    let number = |record| text(record).strip_prefix("record ").unwrap().parse().unwrap();
+    let number = |record| text(record).strip_prefix("record ").unwrap().trim_end().parse().unwrap();
     recovered.records.iter().map(number).collect()
 }
 
