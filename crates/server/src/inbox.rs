@@ -98,7 +98,7 @@ impl Lanes {
         // What was applied lets the voter do nothing that it could not do before: it wakes nobody.
         let Burst { persisted, applied: _, checkpoints, frames, requests, closed } = &self.burst;
         let finished = persisted.is_some() || !checkpoints.is_empty();
-        !(finished || !frames.is_empty() || !requests.is_empty() || *closed)
+        !finished && frames.is_empty() && requests.is_empty() && !closed
     }
 }
 

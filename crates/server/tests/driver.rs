@@ -1,5 +1,7 @@
 //! Whole members in one process: real threads, real sockets, disks in memory or in a directory.
 
+#![allow(clippy::unwrap_used)]
+
 use std::future::Future;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

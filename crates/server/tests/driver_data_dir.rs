@@ -1,5 +1,7 @@
 //! What a member finds in its data directory, and what it makes of it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -10,7 +10,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, ValueEnum};
 use serde::Deserialize;
 use synod_server::api::Limits;
-use synod_server::cluster::{Founding, Url};
+use synod_server::cluster::{ClusterError, Founding, Url};
 use synod_server::member::CHECKPOINT_BYTES;
 use thiserror::Error;
 
@@ -192,20 +192,23 @@ impl<T> Picked<T> {
 
 /// Chooses between the sources and notes what it chose.
 struct Layers<'a> {
+    /// What flags and variables say.
+    given: ServeOptions,
+    file: ServeOptions,
+    /// Tells flags from variables.
     matches: &'a ArgMatches,
     printed: String,
 }
 
 impl Layers<'_> {
-    /// `key` is the name in the file.
+    /// The value of `key`, which is its name in the file; `get` finds it in what a source says.
     fn pick<T: Clone + Into<toml::Value>>(
         &mut self,
         key: &'static str,
-        given: Option<T>,
-        in_file: Option<T>,
+        get: impl Fn(&ServeOptions) -> Option<T>,
         default: impl FnOnce() -> T,
     ) -> Picked<T> {
-        let (origin, value) = match (given, in_file) {
+        let (origin, value) = match (get(&self.given), get(&self.file)) {
             (Some(value), _) => match self.matches.value_source(&key.replace('-', "_")) {
                 Some(ValueSource::EnvVariable) => (Origin::Environment, value),
                 _ => (Origin::Flag, value),
@@ -217,7 +220,88 @@ impl Layers<'_> {
         writeln!(self.printed, "{key} = {shown} # {origin}").expect("writing to a string cannot fail");
         Picked { key, origin, value }
     }
+
+    /// Who the members are, this one among them.
+    fn founding(&mut self, name: &Picked<String>, listen: &[Url]) -> Result<Founding, ConfigError> {
+        let founder = |founding: &Founding| {
+            founding.founders().iter().find(|founder| founder.name == name.value).cloned()
+        };
+        let listed = self.given.initial_cluster.as_ref().or(self.file.initial_cluster.as_ref());
+        let own = listed.and_then(|list| Founding::parse("-", list).ok()).and_then(|all| founder(&all));
+        let advertised = self.pick(
+            "initial-advertise-peer-urls",
+            |options| options.initial_advertise_peer_urls.clone(),
+            || own.map_or_else(|| join(listen), |own| join(&own.peer_urls)),
+        );
+        let mut urls = advertised.urls()?;
+        urls.sort();
+        let cluster = self.pick(
+            "initial-cluster",
+            |options| options.initial_cluster.clone(),
+            || urls.iter().map(|url| format!("{}={url}", name.value)).collect::<Vec<_>>().join(","),
+        );
+        let token = |options: &ServeOptions| options.initial_cluster_token.clone();
+        let token = self.pick("initial-cluster-token", token, || "synod-cluster".into());
+        let founding = Founding::parse(&token.value, &cluster.value).map_err(|error| match error {
+            ClusterError::Token(_) => token.wrong(error),
+            error => cluster.wrong(error),
+        })?;
+        let Some(own) = founder(&founding) else {
+            let names: Vec<&str> = founding.founders().iter().map(|founder| founder.name.as_str()).collect();
+            return Err(name.wrong(format!(
+                "no member is called \"{}\": initial-cluster lists {}",
+                name.value,
+                names.join(", ")
+            )));
+        };
+        if own.peer_urls != urls {
+            return Err(advertised.wrong(format!(
+                "initial-cluster says that this member is reached at {}, not at {}",
+                join(&own.peer_urls),
+                join(&urls)
+            )));
+        }
+        Ok(founding)
+    }
+
+    /// Heartbeat interval and election timeout.
+    fn timing(&mut self) -> Result<(Duration, Duration), ConfigError> {
+        let heartbeat = self.pick("heartbeat-interval", |options| options.heartbeat_interval, || 100);
+        let election = self.pick("election-timeout", |options| options.election_timeout, || 500);
+        if heartbeat.value == 0 {
+            return Err(heartbeat.wrong("it must be at least 1 ms"));
+        }
+        if election.value < heartbeat.value.saturating_mul(5) {
+            let least = "it must be at least five times heartbeat-interval, which is";
+            return Err(election.wrong(format!("{} ms: {least} {} ms", election.value, heartbeat.value)));
+        }
+        let duration = |picked: &Picked<u32>| Duration::from_millis(picked.value.into());
+        Ok((duration(&heartbeat), duration(&election)))
+    }
+
+    fn limits(&mut self) -> Result<Limits, ConfigError> {
+        let limits = Limits::default();
+        let (request, txn) = (limits.max_request_bytes as u32, limits.max_txn_ops as u32);
+        let request = self.pick("max-request-bytes", |options| options.max_request_bytes, || request);
+        if request.value > MAX_REQUEST_BYTES_MAX {
+            return Err(request.wrong(format!("it may be at most {MAX_REQUEST_BYTES_MAX}")));
+        }
+        let txn = self.pick("max-txn-ops", |options| options.max_txn_ops, || txn);
+        Ok(Limits { max_request_bytes: request.value as usize, max_txn_ops: txn.value as usize, ..limits })
+    }
+
+    fn log(&mut self) -> Result<(String, LogFormat), ConfigError> {
+        let level = self.pick("log-level", |options| options.log_level.clone(), || "info".into());
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level.value) {
+            return Err(level.wrong(error));
+        }
+        let format = self.pick("log-format", |options| options.log_format, || LogFormat::Text);
+        Ok((level.value, format.value))
+    }
 }
+
+/// A slot of the log takes no more.
+const MAX_REQUEST_BYTES_MAX: u32 = 32 * 1024 * 1024;
 
 impl From<LogFormat> for toml::Value {
     fn from(format: LogFormat) -> toml::Value {
@@ -246,126 +330,43 @@ impl ServeConfig {
     /// If the file cannot be read, or a value cannot be used: which one, and who said so.
     pub fn resolve(given: ServeOptions, matches: &ArgMatches) -> Result<ServeConfig, ConfigError> {
         let file = given.config_file.as_deref().map(read_file).transpose()?.unwrap_or_default();
-        let mut layers = Layers { matches, printed: String::new() };
+        let print = given.print_config;
+        let mut layers = Layers { given, file, matches, printed: String::new() };
         let l = &mut layers;
-        let name = l.pick("name", given.name, file.name, || "default".into());
-        let data_dir = l.pick("data-dir", given.data_dir, file.data_dir, || format!("{}.synod", name.value));
-        let listen_client =
-            l.pick("listen-client-urls", given.listen_client_urls, file.listen_client_urls, || {
-                "http://localhost:2379".into()
-            });
-        let listen_client_urls = listen_client.urls()?;
-        let advertise =
-            l.pick("advertise-client-urls", given.advertise_client_urls, file.advertise_client_urls, || {
-                listen_client.value.clone()
-            });
-        let listen_peer = l.pick("listen-peer-urls", given.listen_peer_urls, file.listen_peer_urls, || {
-            "http://localhost:2380".into()
-        });
-        let listen_peer_urls = listen_peer.urls()?;
-        let peers = PeerLayers {
-            advertised: (given.initial_advertise_peer_urls, file.initial_advertise_peer_urls),
-            cluster: (given.initial_cluster, file.initial_cluster),
-            token: (given.initial_cluster_token, file.initial_cluster_token),
-        };
-        let founding = peers.resolve(l, &name, &listen_peer_urls)?;
-        let heartbeat =
-            l.pick("heartbeat-interval", given.heartbeat_interval, file.heartbeat_interval, || 100);
-        let election = l.pick("election-timeout", given.election_timeout, file.election_timeout, || 500);
-        if heartbeat.value == 0 {
-            return Err(heartbeat.wrong("it must be at least 1 ms"));
-        }
-        if election.value < heartbeat.value.saturating_mul(5) {
-            let least = "it must be at least five times heartbeat-interval, which is";
-            return Err(election.wrong(format!("{} ms: {least} {} ms", election.value, heartbeat.value)));
-        }
-        let limits = Limits::default();
-        let (request, txn) = (limits.max_request_bytes as u32, limits.max_txn_ops as u32);
-        let request =
-            l.pick("max-request-bytes", given.max_request_bytes, file.max_request_bytes, || request);
-        if request.value > MAX_REQUEST_BYTES_MAX {
-            return Err(request.wrong(format!("it may be at most {MAX_REQUEST_BYTES_MAX}")));
-        }
-        let txn = l.pick("max-txn-ops", given.max_txn_ops, file.max_txn_ops, || txn);
-        let checkpoint = l.pick("checkpoint-bytes", given.checkpoint_bytes, file.checkpoint_bytes, || {
-            u32::try_from(CHECKPOINT_BYTES).expect("the default is 64 MiB")
-        });
-        let level = l.pick("log-level", given.log_level, file.log_level, || "info".into());
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level.value) {
-            return Err(level.wrong(error));
-        }
-        let format = l.pick("log-format", given.log_format, file.log_format, || LogFormat::Text);
+        let name = l.pick("name", |options| options.name.clone(), || "default".into());
+        let directory = || format!("{}.synod", name.value);
+        let data_dir = l.pick("data-dir", |options| options.data_dir.clone(), directory);
+        let clients = |options: &ServeOptions| options.listen_client_urls.clone();
+        let clients = l.pick("listen-client-urls", clients, || "http://localhost:2379".into());
+        let listen_client_urls = clients.urls()?;
+        let advertised = |options: &ServeOptions| options.advertise_client_urls.clone();
+        let advertised = l.pick("advertise-client-urls", advertised, || clients.value.clone());
+        let peers = |options: &ServeOptions| options.listen_peer_urls.clone();
+        let peers = l.pick("listen-peer-urls", peers, || "http://localhost:2380".into());
+        let listen_peer_urls = peers.urls()?;
+        let founding = l.founding(&name, &listen_peer_urls)?;
+        let (heartbeat_interval, election_timeout) = l.timing()?;
+        let limits = l.limits()?;
+        let checkpoint = l.pick(
+            "checkpoint-bytes",
+            |options| options.checkpoint_bytes,
+            || u32::try_from(CHECKPOINT_BYTES).expect("the default is 64 MiB"),
+        );
+        let (log_level, log_format) = l.log()?;
         Ok(ServeConfig {
+            advertise_client_urls: advertised.urls()?,
             name: name.value,
             data_dir: data_dir.value.into(),
             listen_client_urls,
-            advertise_client_urls: advertise.urls()?,
             listen_peer_urls,
             founding,
-            heartbeat_interval: Duration::from_millis(heartbeat.value.into()),
-            election_timeout: Duration::from_millis(election.value.into()),
+            heartbeat_interval,
+            election_timeout,
             checkpoint_bytes: checkpoint.value.into(),
-            limits: Limits {
-                max_request_bytes: request.value as usize,
-                max_txn_ops: txn.value as usize,
-                ..limits
-            },
-            log_level: level.value,
-            log_format: format.value,
-            printed: given.print_config.then_some(layers.printed),
+            limits,
+            log_level,
+            log_format,
+            printed: print.then_some(layers.printed),
         })
-    }
-}
-
-/// A slot of the log takes no more.
-const MAX_REQUEST_BYTES_MAX: u32 = 32 * 1024 * 1024;
-
-/// What says who the members are: given, and in the file.
-struct PeerLayers {
-    advertised: (Option<String>, Option<String>),
-    cluster: (Option<String>, Option<String>),
-    token: (Option<String>, Option<String>),
-}
-
-impl PeerLayers {
-    fn resolve(
-        self,
-        layers: &mut Layers<'_>,
-        name: &Picked<String>,
-        listen: &[Url],
-    ) -> Result<Founding, ConfigError> {
-        let founder = |founding: &Founding| {
-            founding.founders().iter().find(|founder| founder.name == name.value).cloned()
-        };
-        let listed = self.cluster.0.as_ref().or(self.cluster.1.as_ref());
-        let own = listed.and_then(|list| Founding::parse("-", list).ok()).and_then(|all| founder(&all));
-        let advertised =
-            layers.pick("initial-advertise-peer-urls", self.advertised.0, self.advertised.1, || {
-                own.map_or_else(|| join(listen), |own| join(&own.peer_urls))
-            });
-        let mut urls = advertised.urls()?;
-        urls.sort();
-        let cluster = layers.pick("initial-cluster", self.cluster.0, self.cluster.1, || {
-            urls.iter().map(|url| format!("{}={url}", name.value)).collect::<Vec<_>>().join(",")
-        });
-        let token =
-            layers.pick("initial-cluster-token", self.token.0, self.token.1, || "synod-cluster".into());
-        let founding = Founding::parse(&token.value, &cluster.value).map_err(|error| cluster.wrong(error))?;
-        let Some(own) = founder(&founding) else {
-            let names: Vec<&str> = founding.founders().iter().map(|founder| founder.name.as_str()).collect();
-            return Err(name.wrong(format!(
-                "no member is called \"{}\": initial-cluster lists {}",
-                name.value,
-                names.join(", ")
-            )));
-        };
-        if own.peer_urls != urls {
-            return Err(advertised.wrong(format!(
-                "initial-cluster says that this member is reached at {}, not at {}",
-                join(&own.peer_urls),
-                join(&urls)
-            )));
-        }
-        Ok(founding)
     }
 }

@@ -1,5 +1,7 @@
 //! `synod serve` and `synod dev` as an operator meets them: what they print, and how they end.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;

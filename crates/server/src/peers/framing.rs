@@ -73,7 +73,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 /// # Errors
 /// If the stream fails.
 pub(crate) async fn write_frames<W: AsyncWrite + Unpin>(stream: &mut W, frames: &[Bytes]) -> io::Result<()> {
-    let headers: Vec<[u8; 4]> = frames.iter().map(|frame| header(frame)).collect();
+    let headers: Vec<[u8; 4]> = frames.iter().map(header).collect();
     let mut slices = Vec::with_capacity(2 * frames.len());
     for (header, frame) in headers.iter().zip(frames) {
         slices.push(IoSlice::new(header));
