@@ -143,20 +143,21 @@ impl<V: Value> Core<V> {
         Ok(())
     }
 
-    /// Has a higher ballot run, in place of the one under way. Changes nothing if this node is no proposer,
-    /// knows what was chosen, or the rounds are exhausted.
-    pub fn start_ballot(&mut self) {
+    /// Has a higher ballot run, in place of the one under way. Returns whether one was started: none is if
+    /// this node is no proposer, knows what was chosen, or the rounds are exhausted.
+    pub fn start_ballot(&mut self) -> bool {
         if self.chosen.is_some() {
-            return;
+            return false;
         }
         // An acceptor on the same node knows what there is to beat.
         let above = self.acceptor.as_ref().map_or(Ballot::ZERO, Acceptor::promised);
-        let Some(proposer) = &mut self.proposer else { return };
-        if let Some(record) = proposer.start(above) {
-            self.records.push(record);
-            self.write();
-            self.ask_first();
-        }
+        let Some(record) = self.proposer.as_mut().and_then(|proposer| proposer.start(above)) else {
+            return false;
+        };
+        self.records.push(record);
+        self.write();
+        self.ask_first();
+        true
     }
 
     /// Asks every acceptor again that has not answered: the question or the answer may have been lost.

@@ -129,15 +129,8 @@ impl<V: Value> Node<V> {
     fn propose_on(&mut self, now: Time) {
         let patience = self.timing.options.patience;
         match &mut self.timing.proposing {
-            // A new ballot or question would only queue behind the write that is late.
-            Some(Proposing::Answers { until, .. } | Proposing::BackOff { until, .. })
-                if self.core.is_unsynced() =>
-            {
-                *until = now + patience;
-            }
             Some(Proposing::Answers { step, asked, until }) => {
-                let refused = self.core.proposer().is_some_and(|proposer| !proposer.refusals().is_empty());
-                if refused || *asked >= ASKED_MAX {
+                if *asked >= ASKED_MAX {
                     let step = *step;
                     self.timing.back_off(now, step);
                 } else {
@@ -146,9 +139,13 @@ impl<V: Value> Node<V> {
                     self.core.ask_again();
                 }
             }
+            // Another ballot would only queue behind the write that is late.
+            Some(Proposing::BackOff { until, .. }) if self.core.is_unsynced() => *until = now + patience,
             Some(Proposing::BackOff { .. }) => {
                 self.timing.proposing = None;
-                self.core.start_ballot();
+                if !self.core.start_ballot() {
+                    self.core.ask_again();
+                }
             }
             None => {}
         }

@@ -120,14 +120,16 @@ impl<V: Value> Proposer<V> {
         Ok(())
     }
 
-    /// Starts a ballot above `above` and all it used before. `None` if the rounds are exhausted.
+    /// Starts a ballot above `above` and all it used before. `None` if the rounds are exhausted: the ballot
+    /// under way goes on then.
     ///
-    /// Of the promises in the way of the last ballot it beats the lowest that suffice for a quorum: one
-    /// confused acceptor with a huge round does not drag the group up there.
+    /// Of the promises in the way of the last ballot it beats the lowest that suffice for a quorum, and none
+    /// that cannot be beaten: one confused acceptor with a huge round does not drag the group up there.
     pub fn start(&mut self, above: Ballot) -> Option<Record<V>> {
         let mut in_the_way: Vec<Ballot> = self.refusals.values().copied().collect();
+        in_the_way.retain(|promised| promised.round < Ballot::ROUND_MAX);
         in_the_way.sort_unstable();
-        let to_beat = in_the_way.get(self.missing_refusers().saturating_sub(1)).copied();
+        let to_beat = in_the_way.into_iter().take(self.missing_refusers().max(1)).next_back();
         let highest = above.max(self.ballot).max(to_beat.unwrap_or(Ballot::ZERO));
         if highest.round >= Ballot::ROUND_MAX {
             return None;

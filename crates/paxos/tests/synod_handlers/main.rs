@@ -1,5 +1,7 @@
 //! Every handler of single-decree Paxos in every relation of ballots and votes.
 
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests, but does not see helpers of tests")]
+
 mod acceptor;
 mod core;
 mod learner;
