@@ -403,3 +403,7 @@ fn take_promise(reader: &mut Reader) -> Result<Promise<Submission>, DecodeError>
     })?;
     Ok(Promise { ballot, from, chosen, reports })
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;
