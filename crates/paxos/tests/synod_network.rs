@@ -20,8 +20,8 @@ fn nodes(count: u64) -> Vec<NodeId> {
 
 /// Acceptors 1–3, proposers 4 and 5, learners 6–8.
 fn separate(learning: Learning) -> Group {
-    let acceptors = QuorumSystem::majority(nodes(3)).unwrap();
-    Group::new(acceptors, [4, 5].map(NodeId), [6, 7, 8].map(NodeId), learning).unwrap()
+    let acceptors = QuorumSystem::majority(nodes(3)).expect("three acceptors");
+    Group::new(acceptors, [4, 5].map(NodeId), [6, 7, 8].map(NodeId), learning).expect("a group")
 }
 
 /// Every mixture of the options.
@@ -43,7 +43,7 @@ fn trouble(world: &mut World) {
     };
     let ids = world.ids();
     for step in 0..60_u8 {
-        let id = ids[usize::try_from(world.below(ids.len() as u64)).unwrap()];
+        let id = ids[world.below(ids.len() as u64) as usize];
         match world.below(8) {
             0 | 1 if world.is_up(id) => world.crash(id),
             0..=2 if !world.is_up(id) => world.start(id),

@@ -181,8 +181,8 @@ impl World {
     }
 
     pub fn below(&mut self, bound: u64) -> u64 {
-        let span = self.random.between(Duration::ZERO, Duration::from_nanos(bound));
-        u64::try_from(span.as_nanos()).unwrap()
+        u64::try_from(self.random.between(Duration::ZERO, Duration::from_nanos(bound)).as_nanos())
+            .expect("below a bound of 64 bits")
     }
 
     pub fn ids(&self) -> Vec<NodeId> {
@@ -199,7 +199,7 @@ impl World {
     }
 
     fn machine(&mut self, id: NodeId) -> &mut Machine {
-        self.machines.get_mut(&id).unwrap()
+        self.machines.get_mut(&id).expect("every node of the group has a machine")
     }
 
     pub fn start(&mut self, id: NodeId) {
@@ -214,7 +214,7 @@ impl World {
     pub fn crash(&mut self, id: NodeId) {
         self.machine(id).node = None;
         let unsynced = std::mem::take(&mut self.machine(id).unsynced);
-        let kept = usize::try_from(self.below(unsynced.len() as u64 + 1)).unwrap();
+        let kept = self.below(unsynced.len() as u64 + 1) as usize;
         unsynced.into_iter().take(kept).for_each(|(_, record)| self.write(id, record));
     }
 
@@ -242,9 +242,8 @@ impl World {
     fn act(&mut self, id: NodeId, verb: impl FnOnce(&mut Node<char>)) {
         let Some(node) = self.machine(id).node.as_mut() else { return };
         verb(node);
-        while let Some(output) = self.machine(id).node.as_mut().unwrap().poll_output() {
-            self.carry_out(id, output);
-        }
+        let outputs: Vec<Output<char>> = std::iter::from_fn(|| node.poll_output()).collect();
+        outputs.into_iter().for_each(|output| self.carry_out(id, output));
     }
 
     fn carry_out(&mut self, id: NodeId, output: Output<char>) {
