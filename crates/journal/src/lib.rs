@@ -5,9 +5,12 @@
 //! two values chosen, so recovery is strict: what may be lost without harm, because it was never
 //! acknowledged, is cut; everything else that is missing or damaged makes [`Journal::open`] refuse.
 //!
-//! - [`format`] has the bytes, [`recovery`] tells a torn tail from damage.
+//! - [`mod@format`] has the bytes, [`recovery`] tells a torn tail from damage.
 //! - [`disk`] is what a journal needs of a filesystem, so that a simulator can inject every fault.
 //! - [`lock`] keeps two processes off one directory, [`atomic`] replaces whole files.
+//!
+//! **Invariant:** a segment has its name only when what it began with is synced, and nothing is removed before what
+//! replaces it is durable. So a crash at any point leaves either the journal as it was or as it was to become.
 //!
 //! **Invariant:** after the first failed write or sync a journal never touches its files again. What a disk
 //! holds after a failed sync nobody knows, and a second sync may succeed without having written anything.

@@ -92,7 +92,7 @@ pub(crate) fn scan(disk: &mut dyn Disk, identity: Identity) -> Result<Scan, Open
         listed.map_err(|source| OpenError::Io { file: "the journal".into(), action: "listed", source })?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
     numbers.sort_unstable();
-    let mut scan = Scan { next: numbers.last().map_or(1, |last| last + 1), ..Scan::default() };
+    let mut scan = Scan { next: numbers.last().map_or(1, |last| last.saturating_add(1)), ..Scan::default() };
     let mut chain = read_chain(disk, identity, &numbers)?;
     let in_chain: Vec<u64> = chain.iter().map(|segment| segment.header.segment).collect();
     scan.obsolete = numbers.into_iter().filter(|number| !in_chain.contains(number)).collect();

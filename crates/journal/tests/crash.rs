@@ -53,6 +53,8 @@ impl Model {
         };
         let (mut journal, recovered) = opened?;
         self.check(&recovered);
+        let on_disk: usize = support::files(disk).iter().map(|(_, bytes)| bytes.len()).sum();
+        assert_eq!(journal.bytes(), on_disk as u64, "nothing else is left: {:?}", disk.names());
         for batches in groups {
             self.group(&mut journal, *batches)?;
         }
