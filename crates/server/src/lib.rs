@@ -1,7 +1,7 @@
 //! Drives a Synod member in the real world: sockets, files, clocks, gRPC.
 //!
 //! **Invariant:** nothing here decides about ballots, votes or quorums; it moves bytes between sockets,
-//! files and a [`synod_member::Voter`] and [`synod_member::Applier`].
+//! files and a [`synod_member::voter::Voter`] and a [`synod_member::applier::Applier`].
 
 pub mod api;
 mod applier_loop;
