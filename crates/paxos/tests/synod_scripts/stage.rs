@@ -120,11 +120,10 @@ impl Stage {
             options.refusal = Refusal::Ignore;
         }
         *self = Stage { group: Some(Arc::new(group)), options, ..Stage::default() };
-        for id in acceptors.into_iter().chain(proposers).chain(learners) {
-            if !self.hosts.contains_key(&id) {
-                self.hosts.insert(id, Host::default());
-                self.boot(id);
-            }
+        let all: BTreeSet<NodeId> = acceptors.into_iter().chain(proposers).chain(learners).collect();
+        for id in all {
+            self.hosts.insert(id, Host::default());
+            self.boot(id);
         }
     }
 
