@@ -121,6 +121,14 @@ fn roles_on_nodes_of_their_own_agree_with_one_distinguished_learner_and_with_sev
 }
 
 #[test]
+fn roles_that_overlap_in_part_agree() {
+    let acceptors = QuorumSystem::majority(nodes(3)).unwrap();
+    let learning = Learning::Distinguished(BTreeSet::from([NodeId(2)]));
+    let group = Group::new(acceptors, [1, 4].map(NodeId), [2, 5].map(NodeId), learning).unwrap();
+    play(&group, 0..700);
+}
+
+#[test]
 fn a_learner_learns_though_every_distinguished_learner_is_gone() {
     let group = separate(Learning::Distinguished(BTreeSet::from([NodeId(6)])));
     for seed in 0..200 {
