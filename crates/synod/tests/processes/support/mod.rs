@@ -1,0 +1,6 @@
+//! What the tests of real processes share.
+
+pub mod cluster;
+pub mod poll;
+pub mod ports;
+pub mod process;
