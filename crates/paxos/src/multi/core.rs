@@ -363,6 +363,7 @@ impl<C: Command> Core<C> {
             Message::Heartbeat { round, commit } => {
                 if let Some((ballot, through)) = commit {
                     self.election.follow(ballot);
+                    self.yield_to_higher();
                     self.handle_commit(from, ballot, through);
                 }
                 let health = self.health();
@@ -665,6 +666,11 @@ impl<C: Command> Core<C> {
         }
         for proposal in recovery.proposals {
             self.propose_slot(proposal);
+        }
+        // Everybody hears of the new leader at once, not at the end of a round: nobody else need offer itself.
+        if let Some(ballot) = self.leader.as_ref().map(Leader::ballot) {
+            let (round, through) = (self.election.round(), self.learner.through());
+            self.broadcast(Message::Heartbeat { round, commit: Some((ballot, through)) });
         }
         if let Some((chosen, source)) = recovery.chosen {
             self.learner.hear(chosen);

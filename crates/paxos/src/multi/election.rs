@@ -78,6 +78,11 @@ impl Election {
         self.happy
     }
 
+    /// The running round.
+    pub fn round(&self) -> u64 {
+        self.round
+    }
+
     /// The leader that this member follows, perhaps itself.
     pub fn leader(&self) -> Option<Ballot> {
         self.leader

@@ -62,6 +62,7 @@ struct Timing {
     /// When a pre-check or a phase 1 that is under way has taken too long.
     candidacy_ends: Option<Time>,
     followed: Option<Ballot>,
+    promised: Ballot,
     last_in_flight: Option<Slot>,
     unsynced: VecDeque<(Token, Time)>,
     applier_stalled: bool,
@@ -88,6 +89,7 @@ impl<C: Command> Replica<C> {
             campaign_at: now + patience,
             candidacy_ends: None,
             followed: None,
+            promised: core.acceptor().promised(),
             last_in_flight: None,
             unsynced: VecDeque::new(),
             applier_stalled: false,
@@ -213,8 +215,11 @@ impl<C: Command> Replica<C> {
             self.timing.campaign_at = now + wait;
             self.timing.candidacy_ends = None;
         }
-        if self.timing.followed != self.leader() {
+        // Who follows a leader, or has just promised to help somebody become one, gives them time.
+        let promised = self.core.acceptor().promised();
+        if (self.timing.followed, self.timing.promised) != (self.leader(), promised) {
             self.timing.followed = self.leader();
+            self.timing.promised = promised;
             self.timing.put_off(now);
         }
         if self.leads().is_some() {

@@ -79,6 +79,8 @@ pub struct World {
     pub faults: Faults,
     /// Links that carry nothing: (from, to).
     pub cut: BTreeSet<(NodeId, NodeId)>,
+    /// A node whose every sync takes so long.
+    pub slow_disk: Option<(NodeId, Duration)>,
     pub random: Backoff,
     pub leader_changes: BTreeSet<Ballot>,
     events: BinaryHeap<Reverse<(Time, u64, Event)>>,
@@ -105,6 +107,7 @@ impl World {
             now: Time::ZERO,
             faults: Faults::NONE,
             cut: BTreeSet::new(),
+            slow_disk: None,
             random: Backoff::new(seed),
             leader_changes: BTreeSet::new(),
             events: BinaryHeap::new(),
@@ -229,6 +232,13 @@ impl World {
         self.nodes.iter().filter(|(_, node)| leads(node)).map(|(id, _)| *id).collect()
     }
 
+    /// How often another node than before led. A leader that goes above its own ballot is no other.
+    pub fn leaders_so_far(&self) -> usize {
+        let mut nodes: Vec<NodeId> = self.leader_changes.iter().map(|ballot| ballot.node).collect();
+        nodes.dedup();
+        nodes.len()
+    }
+
     pub fn replica(&self, id: NodeId) -> &Replica<Word> {
         self.nodes[&id].replica.as_ref().unwrap()
     }
@@ -255,7 +265,8 @@ impl World {
                     node.disk.pending.push((token, state, records));
                     let incarnation = node.incarnation;
                     let took = self.below(self.faults.sync_max.as_nanos() as u64);
-                    let time = now + Duration::from_nanos(took);
+                    let slow = self.slow_disk.filter(|(node, _)| *node == id);
+                    let time = now + slow.map_or(Duration::from_nanos(took), |(_, took)| took);
                     self.at(time, Event::Synced { node: id, incarnation, token });
                 }
                 Output::Chosen { slot, entry } => self.apply(id, slot, entry),
@@ -421,10 +432,14 @@ impl World {
         self.cut.insert((b, a));
     }
 
-    /// Whether every node that is up has applied the same log, up to `word`.
-    pub fn all_applied(&self, word: &str) -> bool {
+    /// Whether `id` has applied `word`.
+    pub fn has_applied(&self, id: NodeId, word: &str) -> bool {
         let word = Word(word.to_owned());
-        let has = |node: &Node| node.applied.iter().any(|(_, entry)| entry.commands().contains(&word));
-        self.nodes.values().filter(|node| node.replica.is_some()).all(has)
+        self.nodes[&id].applied.iter().any(|(_, entry)| entry.commands().contains(&word))
+    }
+
+    /// Whether every node that is up has applied `word`.
+    pub fn all_applied(&self, word: &str) -> bool {
+        self.ids().into_iter().filter(|id| self.is_up(*id)).all(|id| self.has_applied(id, word))
     }
 }
