@@ -459,7 +459,8 @@ impl<C: Command> Core<C> {
             // leader that asks is behind and learns from its peers' health.
             return;
         }
-        if self.learner.chosen(slot).is_some_and(|chosen| *chosen != entry) {
+        let elsewhere = self.learner.chosen(slot).is_some_and(|chosen| *chosen != entry);
+        if elsewhere && ballot >= self.acceptor.promised() {
             // A leader below the ballot that chose: it cannot win here, and learns why from this member's
             // health. Its proposal may be ignored without affecting safety.
             return;
