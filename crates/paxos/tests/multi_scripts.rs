@@ -32,7 +32,7 @@ impl Command for Word {
 /// Nodes 1 to n, the messages between them, and what was said so far.
 struct Stage {
     cores: BTreeMap<u64, Core<Word>>,
-    disks: BTreeMap<u64, Vec<(Token, HardState, Vec<Record<Word>>)>>,
+    disks: BTreeMap<u64, Vec<Token>>,
     wire: VecDeque<(u64, u64, Message<Word>)>,
     trace: String,
 }
@@ -110,9 +110,7 @@ impl Stage {
                         self.wire.push_back((id, to.0, message.clone()));
                     }
                 }
-                Output::Persist { token, state, records } => {
-                    self.disks.get_mut(&id).unwrap().push((token, state, records));
-                }
+                Output::Persist { token, .. } => self.disks.get_mut(&id).unwrap().push(token),
                 Output::Chosen { slot, entry } => {
                     self.say(&format!("   {id} applies {slot} {}", words(&entry)))
                 }
@@ -145,7 +143,7 @@ impl Stage {
 
     /// The disk finishes everything it was given.
     fn sync(&mut self, id: u64) {
-        while let Some((token, ..)) = self.disks.get_mut(&id).unwrap().pop() {
+        while let Some(token) = self.disks.get_mut(&id).unwrap().pop() {
             self.disks.get_mut(&id).unwrap().clear();
             self.say(&format!("{id} synced"));
             self.core(id).handle_persisted(token);

@@ -1,8 +1,8 @@
 //! The client interface: etcd v3 over gRPC, the gRPC health service, and Synod's own view of the log.
 //!
-//! A request is admitted ([`admission`]), its metadata looked at ([`context`]), turned into the store's vocabulary
-//! ([`convert`]), checked, written through the log or read from a view, and its answer turned back. What clients see
-//! of failures is decided in [`error`] alone.
+//! A request is admitted (`admission`), its metadata looked at (`context`), turned into the store's vocabulary
+//! (`convert`), checked, written through the log or read from a view, and its answer turned back. What clients see
+//! of failures is decided in `error` alone.
 
 mod admission;
 mod cluster;

@@ -1,4 +1,4 @@
-//! Answers as a person reads them. Pure: text in, text out; printing is [`print`] alone.
+//! Answers as a person reads them. Pure: text in, text out; printing is `print.rs` alone.
 
 use std::io::{ErrorKind, Write};
 

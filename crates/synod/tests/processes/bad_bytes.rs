@@ -65,19 +65,27 @@ async fn a_member_of_another_cluster_is_refused_and_told_why() {
     // It knows the same members, and calls itself one of them, but under another token.
     let first = ports::free_row(2);
     let stranger = &cluster.members[2];
-    let (own, elsewhere) = (format!("http://127.0.0.1:{}", stranger.peer), format!("http://127.0.0.1:{}", first + 1));
+    let (own, elsewhere) =
+        (format!("http://127.0.0.1:{}", stranger.peer), format!("http://127.0.0.1:{}", first + 1));
     let mut command = synod();
     command.args(["serve", "--name", &stranger.name, "--initial-cluster-token", "another"]);
     command.args(["--initial-cluster", &stranger.founders.replace(&own, &elsewhere)]);
     command.args(["--listen-client-urls", &format!("http://127.0.0.1:{first}")]);
-    command.args(["--listen-peer-urls", &elsewhere]).arg("--data-dir").arg(cluster.dir.path().join("stranger"));
+    command
+        .args(["--listen-peer-urls", &elsewhere])
+        .arg("--data-dir")
+        .arg(cluster.dir.path().join("stranger"));
     let intruder = Process::spawn(&mut command, &cluster.dir.path().join("stranger.log"));
 
     let told = ["it belongs to cluster", "compare --initial-cluster and --initial-cluster-token"];
     let logs = || [intruder.printed(), cluster.members[0].process.as_ref().unwrap().printed()];
     eventually("both sides log why", async || {
         let logs = logs();
-        if logs.iter().all(|log| told.iter().all(|part| log.contains(part))) { Ok(()) } else { Err(logs.join("\n")) }
+        if logs.iter().all(|log| told.iter().all(|part| log.contains(part))) {
+            Ok(())
+        } else {
+            Err(logs.join("\n"))
+        }
     })
     .await;
     client.put("key", "later", None).await.unwrap();

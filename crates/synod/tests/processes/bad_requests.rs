@@ -158,7 +158,8 @@ struct NotAPut {
 async fn a_message_that_is_not_what_the_method_takes_is_refused() {
     let (cluster, mut client) = with_a_key().await;
     let before = state(&mut client).await;
-    let refused = call(cluster.members[0].client, "/etcdserverpb.KV/Put", NotAPut { key: 7 }).await.unwrap_err();
+    let refused =
+        call(cluster.members[0].client, "/etcdserverpb.KV/Put", NotAPut { key: 7 }).await.unwrap_err();
     assert!(matches!(refused.code(), Code::Internal | Code::InvalidArgument), "{refused}");
     assert_eq!(state(&mut client).await, before);
 }

@@ -28,7 +28,10 @@ async fn refuses(command: &mut Command, dir: &Path, code: i32, parts: &[&str]) {
 fn alone(port: u16, data: &Path) -> Command {
     let mut command = synod();
     command.args(["serve", "--listen-client-urls", &format!("http://127.0.0.1:{port}")]);
-    command.args(["--listen-peer-urls", &format!("http://127.0.0.1:{}", port + 1)]).arg("--data-dir").arg(data);
+    command
+        .args(["--listen-peer-urls", &format!("http://127.0.0.1:{}", port + 1)])
+        .arg("--data-dir")
+        .arg(data);
     command
 }
 
@@ -133,7 +136,8 @@ async fn a_configuration_that_cannot_be_read_is_named_with_the_place_and_the_rea
     refuses(&mut with_file(), dir, code, &parts).await;
     let mut wrong_variable = alone(ports::free_row(2), &data);
     wrong_variable.env("SYNOD_INITIAL_CLUSTER", "a=ftp://nowhere");
-    refuses(&mut wrong_variable, dir, code, &["initial-cluster (from the environment)", "ftp://nowhere"]).await;
+    refuses(&mut wrong_variable, dir, code, &["initial-cluster (from the environment)", "ftp://nowhere"])
+        .await;
     assert!(!data.exists(), "nothing was made");
 }
 

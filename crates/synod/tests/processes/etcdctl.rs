@@ -74,7 +74,8 @@ fn words(line: &str) -> Vec<String> {
 /// Replaces what differs from cluster to cluster: addresses, identities, terms, times and sizes.
 fn normalise(line: &str, printed: &str) -> String {
     let mut text = printed.to_owned();
-    for name in ["\"cluster_id\":", "\"member_id\":", "\"raft_term\":", "\"ClusterID\" : ", "\"MemberID\" : "] {
+    for name in ["\"cluster_id\":", "\"member_id\":", "\"raft_term\":", "\"ClusterID\" : ", "\"MemberID\" : "]
+    {
         text = blank_after(&text, name, |c| c.is_ascii_digit(), "N");
     }
     text = blank_after(&text, "\"RaftTerm\" : ", |c| c.is_ascii_digit(), "N");

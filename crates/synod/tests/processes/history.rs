@@ -141,7 +141,11 @@ impl History {
             let then = GetOptions::new().with_serializable().with_revision(write.revision);
             let then = client.get(write.key.as_str(), Some(then)).await.unwrap();
             let kv = then.kvs().first().unwrap_or_else(|| panic!("{member} has lost {write:?}"));
-            assert_eq!((kv.value_str().unwrap(), kv.mod_revision()), (&*write.value, write.revision), "{member}");
+            assert_eq!(
+                (kv.value_str().unwrap(), kv.mod_revision()),
+                (&*write.value, write.revision),
+                "{member}"
+            );
         }
     }
 }

@@ -41,7 +41,11 @@ async fn two_clients_that_both_want_the_first_slot_find_the_same_log_on_all_memb
         let members = logs["members"].as_array().unwrap();
         assert_eq!(members.len(), 3);
         let stories: Vec<Vec<String>> = members.iter().map(applied_slots).collect::<Result<_, _>>()?;
-        if stories.iter().all(|story| *story == stories[0]) { Ok(stories[0].clone()) } else { Err(format!("{stories:#?}")) }
+        if stories.iter().all(|story| *story == stories[0]) {
+            Ok(stories[0].clone())
+        } else {
+            Err(format!("{stories:#?}"))
+        }
     })
     .await;
     let whole = story.join("\n");

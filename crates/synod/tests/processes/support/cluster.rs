@@ -43,8 +43,10 @@ impl Cluster {
         let first = ports::free_row(2 * size);
         let peer = |index| first + size + index;
         let names: Vec<String> = (1..=size).map(|number| format!("m{number}")).collect();
-        let founders: Vec<String> =
-            (0..).zip(&names).map(|(index, name)| format!("{name}=http://127.0.0.1:{}", peer(index))).collect();
+        let founders: Vec<String> = (0..)
+            .zip(&names)
+            .map(|(index, name)| format!("{name}=http://127.0.0.1:{}", peer(index)))
+            .collect();
         let members = (0..).zip(&names).map(|(index, name)| Member {
             name: name.clone(),
             client: first + index,
