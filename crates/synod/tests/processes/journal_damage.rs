@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::cluster::{Cluster, Member};
 
-const SEGMENT_HEADER_BYTES: usize = 40;
+const SEGMENT_HEADER_BYTES: usize = 68;
 /// Magic, checksum and length stand before what the length counts.
 const BATCH_PREFIX_BYTES: usize = 12;
 
@@ -109,7 +109,12 @@ async fn a_write_that_a_crash_tore_is_cut_and_the_member_goes_on() {
 
     cluster.members[victim].start();
     cluster.ready().await;
-    assert_eq!(fs::metadata(&newest).unwrap().len(), whole as u64, "the torn half is gone");
+    let printed = cluster.members[victim].process.as_ref().unwrap().printed();
+    let told = format!("file=\"{}\" offset={whole}", name(&newest));
+    assert!(
+        printed.contains("the end of the journal was torn") && printed.contains(&told),
+        "{told}:\n{printed}"
+    );
     put(&cluster, victim, 20..25).await;
     holds(&cluster, victim, 25).await;
 
