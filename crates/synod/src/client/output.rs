@@ -1,4 +1,4 @@
-//! Answers as a person reads them. Pure: text in, text out; printing is `print.rs` alone.
+//! Answers as a person reads them. Pure: text in, text out; printing is [`print()`] alone.
 
 use std::io::{ErrorKind, Write};
 
@@ -28,7 +28,7 @@ pub(super) fn print(bytes: &[u8]) -> Result<(), ClientError> {
 /// Prints JSON on one line.
 ///
 /// # Errors
-/// Those of [`print`].
+/// Those of [`print()`].
 pub(super) fn print_json(value: &Value) -> Result<(), ClientError> {
     print(value.to_string().as_bytes())
 }
