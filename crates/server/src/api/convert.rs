@@ -171,19 +171,46 @@ pub(crate) fn delete_range_response(
 
 /// The headers of the answers inside tell only the revision, as in etcd.
 pub(crate) fn txn_response(header: pb::ResponseHeader, response: TxnResponse) -> pb::TxnResponse {
-    let inner = pb::ResponseHeader { revision: response.revision, ..Default::default() };
-    let responses = response.responses.into_iter().map(|op| {
-        let response = match op {
-            OpResponse::Range(range) => ResponseOp::ResponseRange(range_response(inner, range)),
-            OpResponse::Put(put) => ResponseOp::ResponsePut(put_response(inner, put)),
+    let after = response.revision;
+    let mut now = if response.responses.iter().any(changes) { after - 1 } else { after };
+    steps_response(header, response, &mut now, after)
+}
+
+/// Each step names the revision it saw or made: `now` until the first change, `after` from then on, as in etcd.
+fn steps_response(
+    header: pb::ResponseHeader,
+    response: TxnResponse,
+    now: &mut i64,
+    after: i64,
+) -> pb::TxnResponse {
+    let at = |revision| pb::ResponseHeader { revision, ..Default::default() };
+    let mut responses = Vec::with_capacity(response.responses.len());
+    for op in response.responses {
+        let nested = matches!(op, OpResponse::Txn(_));
+        if !nested && changes(&op) {
+            *now = after;
+        }
+        let answer = match op {
+            OpResponse::Range(range) => ResponseOp::ResponseRange(range_response(at(*now), range)),
+            OpResponse::Put(put) => ResponseOp::ResponsePut(put_response(at(*now), put)),
             OpResponse::DeleteRange(delete) => {
-                ResponseOp::ResponseDeleteRange(delete_range_response(inner, delete))
+                ResponseOp::ResponseDeleteRange(delete_range_response(at(*now), delete))
             }
-            OpResponse::Txn(txn) => ResponseOp::ResponseTxn(txn_response(inner, txn)),
+            OpResponse::Txn(txn) => ResponseOp::ResponseTxn(steps_response(at(after), txn, now, after)),
         };
-        pb::ResponseOp { response: Some(response) }
-    });
-    pb::TxnResponse { header: Some(header), succeeded: response.succeeded, responses: responses.collect() }
+        responses.push(pb::ResponseOp { response: Some(answer) });
+    }
+    pb::TxnResponse { header: Some(header), succeeded: response.succeeded, responses }
+}
+
+/// Whether a step changed anything.
+fn changes(op: &OpResponse) -> bool {
+    match op {
+        OpResponse::Range(_) => false,
+        OpResponse::Put(_) => true,
+        OpResponse::DeleteRange(delete) => delete.deleted > 0,
+        OpResponse::Txn(txn) => txn.responses.iter().any(changes),
+    }
 }
 
 #[cfg(test)]
