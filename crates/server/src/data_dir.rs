@@ -139,6 +139,14 @@ impl DataDir {
         let mut disk = files.disk().map_err(disk_error(path.clone()))?;
         let mut identity = read_identity(&mut *disk, &path, founding, name)?;
         check_identity(&identity, &path, founding, name)?;
+        if identity.incarnation.0 == 0 {
+            // The journal exists before a first start is counted, so one that is missing later was lost.
+            write_atomically(&mut *disk, IDENTITY_FILE, identity.encode().as_bytes())
+                .map_err(disk_error(path.clone()))?;
+            drop(open_journal(&files, &identity)?);
+        } else if !holds_journal(&mut *disk).map_err(disk_error(path.clone()))? {
+            return Err(StartError::NoJournal(path));
+        }
         identity.incarnation.0 += 1;
         write_atomically(&mut *disk, IDENTITY_FILE, identity.encode().as_bytes())
             .map_err(disk_error(path.clone()))?;
@@ -159,22 +167,30 @@ impl DataDir {
     /// # Errors
     /// If it is damaged or somebody else's, or the disk does not work.
     pub(crate) fn open_journal(&self) -> Result<(Journal, Recovered), StartError> {
-        let identity = JournalIdentity { cluster: self.identity.cluster.0, node: self.identity.id.0 };
-        let path = self.files.path();
-        let opened = match &self.files {
-            Files::Memory(disk) => Journal::open(disk.clone(), identity, Options::default()),
-            Files::Directory(path) => {
-                let disk = DirectoryDisk::new(path).map_err(disk_error(path.clone()))?;
-                Journal::open(disk, identity, Options::default())
-            }
-        };
-        opened.map_err(|source| StartError::Journal { path, source })
+        open_journal(&self.files, &self.identity)
     }
 
     /// What was recovered makes no member.
     pub(crate) fn unusable(&self, reason: &dyn std::fmt::Display) -> StartError {
         StartError::Unusable { path: self.files.path(), reason: reason.to_string() }
     }
+}
+
+fn open_journal(files: &Files, identity: &Identity) -> Result<(Journal, Recovered), StartError> {
+    let identity = JournalIdentity { cluster: identity.cluster.0, node: identity.id.0 };
+    let path = files.path();
+    let opened = match files {
+        Files::Memory(disk) => Journal::open(disk.clone(), identity, Options::default()),
+        Files::Directory(path) => {
+            let disk = DirectoryDisk::new(path).map_err(disk_error(path.clone()))?;
+            Journal::open(disk, identity, Options::default())
+        }
+    };
+    opened.map_err(|source| StartError::Journal { path, source })
+}
+
+fn holds_journal(disk: &mut dyn Disk) -> io::Result<bool> {
+    Ok(disk.list()?.iter().any(|name| segment_number(name).is_some()))
 }
 
 fn disk_error(path: PathBuf) -> impl FnOnce(io::Error) -> StartError {

@@ -52,6 +52,12 @@ pub enum StartError {
          another data directory", .0.display()
     )]
     NoIdentity(PathBuf),
+    /// It belongs to a member that ran before, but its journal is gone.
+    #[error(
+        "{} belongs to a member that has run before, but its journal is gone, and with it what the member has promised. \
+         Restore the files journal-*, or remove the member and add a new one with an empty directory", .0.display()
+    )]
+    NoJournal(PathBuf),
     /// It belongs to another member.
     #[error("the data directory {} belongs to member \"{found}\", not to \"{wanted}\"", path.display())]
     OtherMember {

@@ -85,6 +85,19 @@ fn data_without_an_identity_is_not_taken_for_an_empty_directory() {
 }
 
 #[test]
+fn a_member_whose_journal_is_gone_does_not_start_with_an_empty_memory() {
+    let directory = used();
+    for entry in fs::read_dir(directory.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("journal-") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let error = start(directory.path(), "a", "token", MEMBERS).unwrap_err();
+    assert!(matches!(error, StartError::NoJournal(_)), "{error}");
+}
+
+#[test]
 fn leftovers_of_a_crash_are_removed() {
     let directory = used();
     let leftover = directory.path().join("checkpoint-00000000000000000007.tmp");
