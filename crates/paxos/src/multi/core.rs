@@ -3,12 +3,11 @@
 //! A model checker may call any method at any moment; nothing here is unsafe at the wrong time. The
 //! deadlines and back-offs that make it live are in [`replica`](crate::multi::replica).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use thiserror::Error;
 
 use crate::ballot::Ballot;
-use crate::choose::Vote;
 use crate::durable::{Gate, Sealed, Token};
 use crate::membership::Membership;
 use crate::multi::acceptor::{Acceptor, Answer};
@@ -16,9 +15,10 @@ use crate::multi::election::{Election, Leading, PreCheck};
 use crate::multi::entry::{Command, Entry};
 use crate::multi::leader::{Leader, Proposal, Recovery, Window};
 use crate::multi::learner::Learner;
-use crate::multi::message::{Health, Message, Promise, ReadId, Report};
+use crate::multi::message::{Health, Message, Promise, Report};
 use crate::multi::reads::{Confirmations, Readers, Ticket};
 use crate::multi::record::{HardState, Record, Recovered};
+use crate::multi::recovery::remember;
 use crate::node::{Incarnation, NodeId};
 use crate::slot::Slot;
 
@@ -115,24 +115,24 @@ pub const SLOTS_AHEAD_MAX: u64 = 1 << 20;
 pub struct Core<C> {
     pub(super) id: NodeId,
     pub(super) membership: Membership,
-    window: Window,
-    used: Ballot,
+    pub(super) window: Window,
+    pub(super) used: Ballot,
     pub(super) acceptor: Acceptor<C>,
     pub(super) learner: Learner<C>,
-    leader: Option<Leader<C>>,
-    election: Election,
-    confirmations: Confirmations,
-    readers: Readers,
-    gate: Gate<(NodeId, Message<C>)>,
-    promise_token: Token,
-    used_token: Token,
-    open_write: Option<Token>,
+    pub(super) leader: Option<Leader<C>>,
+    pub(super) election: Election,
+    pub(super) confirmations: Confirmations,
+    pub(super) readers: Readers,
+    pub(super) gate: Gate<(NodeId, Message<C>)>,
+    pub(super) promise_token: Token,
+    pub(super) used_token: Token,
+    pub(super) open_write: Option<Token>,
     pub(super) records: Vec<Record<C>>,
-    commit_recorded: Slot,
-    commit_sent: Slot,
+    pub(super) commit_recorded: Slot,
+    pub(super) commit_sent: Slot,
     pub(super) delivered: Slot,
-    refused: bool,
-    stalled: bool,
+    pub(super) refused: bool,
+    pub(super) stalled: bool,
     pub(super) catch_up_bytes: usize,
     pub(super) fetching: bool,
     pub(super) out: VecDeque<Output<C>>,
@@ -240,7 +240,7 @@ impl<C: Command> Core<C> {
         *self.open_write.get_or_insert_with(|| self.gate.issue())
     }
 
-    fn seal(&mut self, token: Token, to: NodeId, message: Sealed<Message<C>>) {
+    pub(super) fn seal(&mut self, token: Token, to: NodeId, message: Sealed<Message<C>>) {
         self.gate.hold(token, message.map(|message| (to, message)));
     }
 
@@ -297,7 +297,7 @@ impl<C: Command> Core<C> {
         }
     }
 
-    fn broadcast(&mut self, message: Message<C>) {
+    pub(super) fn broadcast(&mut self, message: Message<C>) {
         let to = self.membership.others(self.id);
         if !to.is_empty() {
             self.out.push_back(Output::Send { to, message });
@@ -487,7 +487,7 @@ impl<C: Command> Core<C> {
     }
 
     /// The promise, unless a raise of it is still on its way to the disk.
-    fn durable_promise(&self) -> Option<Ballot> {
+    pub(super) fn durable_promise(&self) -> Option<Ballot> {
         (self.promise_token <= self.gate.durable()).then(|| self.acceptor.promised())
     }
 
@@ -784,130 +784,4 @@ impl<C: Command> Core<C> {
             self.broadcast(Message::Commit { ballot, through });
         }
     }
-
-    // ---- reads ------------------------------------------------------------------------------------
-
-    /// A read of this node's user. `ReadReady` follows, unless the user gives up with `forget_read`.
-    pub fn read(&mut self, ticket: Ticket) {
-        self.readers.arrive(ticket);
-    }
-
-    /// The user of this read waits no longer.
-    pub fn forget_read(&mut self, ticket: Ticket) {
-        self.readers.forget(ticket);
-    }
-
-    /// A round has passed: asks again for reads whose request or answer may be lost.
-    pub fn ask_again(&mut self) {
-        self.readers.ask_again(self.election.leader());
-    }
-
-    fn ask_for_reads(&mut self) {
-        let Some(ballot) = self.election.leader() else { return };
-        if ballot.node == self.id && self.leader.as_ref().is_none_or(|leader| !leader.is_leading()) {
-            return;
-        }
-        if let Some(read) = self.readers.ask(ballot) {
-            self.send(ballot.node, Message::ReadIndex { read });
-        }
-        self.start_confirmation();
-    }
-
-    fn handle_read_index(&mut self, from: NodeId, read: ReadId) {
-        match self.leader.as_ref().filter(|leader| leader.is_leading()) {
-            Some(leader) => {
-                let index = self.learner.through().max(leader.recovered());
-                self.confirmations.arrive(read, index);
-            }
-            None if from != self.id => self.answer_read(read, None),
-            None => {}
-        }
-    }
-
-    fn start_confirmation(&mut self) {
-        let Some(ballot) = self.leader.as_ref().filter(|leader| leader.is_leading()).map(Leader::ballot)
-        else {
-            return;
-        };
-        if let Some(round) = self.confirmations.start(ballot, self.membership.acceptors()) {
-            self.broadcast(Message::Confirm { ballot, round });
-            self.handle_confirm(self.id, ballot, round);
-        }
-    }
-
-    fn handle_confirm(&mut self, from: NodeId, ballot: Ballot, round: u64) {
-        if self.acceptor.promised() != ballot {
-            return;
-        }
-        let confirmed = Message::Confirmed { ballot, round };
-        if self.durable_promise().is_some() {
-            self.send(from, confirmed);
-        } else {
-            self.seal(self.gate.issued(), from, Sealed::new(confirmed));
-        }
-    }
-
-    fn handle_confirmed(&mut self, from: NodeId, ballot: Ballot, round: u64) {
-        let acceptors = self.membership.acceptors();
-        for (read, slot) in self.confirmations.handle_confirmed(from, ballot, round, acceptors) {
-            self.answer_read(read, Some(slot));
-        }
-    }
-
-    fn answer_read(&mut self, read: ReadId, slot: Option<Slot>) {
-        if read.node == self.id {
-            self.handle_read_index_reply(read, slot);
-        } else {
-            self.out.push_back(Output::Send {
-                to: vec![read.node],
-                message: Message::ReadIndexReply { read, slot },
-            });
-        }
-    }
-
-    fn handle_read_index_reply(&mut self, read: ReadId, slot: Option<Slot>) {
-        for ticket in self.readers.handle_reply(read, slot) {
-            if let Some(slot) = slot {
-                self.out.push_back(Output::ReadReady { ticket, slot });
-            }
-        }
-    }
-}
-
-/// Rebuilds acceptor and learner from what was written.
-fn remember<C: Command>(
-    state: HardState,
-    checkpoint: Slot,
-    records: Vec<Record<C>>,
-) -> (Acceptor<C>, Learner<C>) {
-    let mut votes = BTreeMap::new();
-    let mut fetched = BTreeMap::new();
-    let mut committed = checkpoint;
-    for record in records {
-        match record {
-            Record::Vote { slot, ballot, entry } if slot > checkpoint => {
-                votes.insert(slot, Vote { ballot, value: entry });
-            }
-            Record::Chosen { slot, entry } if slot > checkpoint => {
-                fetched.insert(slot, entry);
-            }
-            Record::Commit { through } => committed = committed.max(through),
-            Record::Vote { .. } | Record::Chosen { .. } => {}
-        }
-    }
-    let mut learner = Learner::new(checkpoint);
-    for (slot, entry) in &fetched {
-        learner.learn(*slot, entry.clone());
-    }
-    for (slot, vote) in &votes {
-        if *slot <= committed {
-            learner.learn(*slot, fetched.get(slot).unwrap_or(&vote.value).clone());
-        }
-    }
-    assert!(
-        learner.through() >= committed,
-        "the journal says {committed} is chosen but holds values only through {}",
-        learner.through()
-    );
-    (Acceptor::recover(state, votes), learner)
 }

@@ -10,6 +10,8 @@ pub mod entry;
 pub mod leader;
 pub mod learner;
 pub mod message;
+mod read_index;
 pub mod reads;
 pub mod record;
+mod recovery;
 pub mod replica;

@@ -1,0 +1,100 @@
+//! How a replica confirms reads: as asker on every node, as asked on the leader. The rule is in
+//! [`reads`](crate::multi::reads).
+
+use crate::ballot::Ballot;
+use crate::durable::Sealed;
+use crate::multi::core::{Core, Output};
+use crate::multi::entry::Command;
+use crate::multi::leader::Leader;
+use crate::multi::message::{Message, ReadId};
+use crate::multi::reads::Ticket;
+use crate::node::NodeId;
+use crate::slot::Slot;
+
+impl<C: Command> Core<C> {
+    /// A read of this node's user. `ReadReady` follows, unless the user gives up with `forget_read`.
+    pub fn read(&mut self, ticket: Ticket) {
+        self.readers.arrive(ticket);
+    }
+
+    /// The user of this read waits no longer.
+    pub fn forget_read(&mut self, ticket: Ticket) {
+        self.readers.forget(ticket);
+    }
+
+    /// A round has passed: asks again for reads whose request or answer may be lost.
+    pub fn ask_again(&mut self) {
+        self.readers.ask_again(self.election.leader());
+    }
+
+    pub(super) fn ask_for_reads(&mut self) {
+        let Some(ballot) = self.election.leader() else { return };
+        if ballot.node == self.id && self.leader.as_ref().is_none_or(|leader| !leader.is_leading()) {
+            return;
+        }
+        if let Some(read) = self.readers.ask(ballot) {
+            self.send(ballot.node, Message::ReadIndex { read });
+        }
+        self.start_confirmation();
+    }
+
+    pub(super) fn handle_read_index(&mut self, from: NodeId, read: ReadId) {
+        match self.leader.as_ref().filter(|leader| leader.is_leading()) {
+            Some(leader) => {
+                let index = self.learner.through().max(leader.recovered());
+                self.confirmations.arrive(read, index);
+            }
+            None if from != self.id => self.answer_read(read, None),
+            None => {}
+        }
+    }
+
+    pub(super) fn start_confirmation(&mut self) {
+        let Some(ballot) = self.leader.as_ref().filter(|leader| leader.is_leading()).map(Leader::ballot)
+        else {
+            return;
+        };
+        if let Some(round) = self.confirmations.start(ballot, self.membership.acceptors()) {
+            self.broadcast(Message::Confirm { ballot, round });
+            self.handle_confirm(self.id, ballot, round);
+        }
+    }
+
+    pub(super) fn handle_confirm(&mut self, from: NodeId, ballot: Ballot, round: u64) {
+        if self.acceptor.promised() != ballot {
+            return;
+        }
+        let confirmed = Message::Confirmed { ballot, round };
+        if self.durable_promise().is_some() {
+            self.send(from, confirmed);
+        } else {
+            self.seal(self.gate.issued(), from, Sealed::new(confirmed));
+        }
+    }
+
+    pub(super) fn handle_confirmed(&mut self, from: NodeId, ballot: Ballot, round: u64) {
+        let acceptors = self.membership.acceptors();
+        for (read, slot) in self.confirmations.handle_confirmed(from, ballot, round, acceptors) {
+            self.answer_read(read, Some(slot));
+        }
+    }
+
+    pub(super) fn answer_read(&mut self, read: ReadId, slot: Option<Slot>) {
+        if read.node == self.id {
+            self.handle_read_index_reply(read, slot);
+        } else {
+            self.out.push_back(Output::Send {
+                to: vec![read.node],
+                message: Message::ReadIndexReply { read, slot },
+            });
+        }
+    }
+
+    pub(super) fn handle_read_index_reply(&mut self, read: ReadId, slot: Option<Slot>) {
+        for ticket in self.readers.handle_reply(read, slot) {
+            if let Some(slot) = slot {
+                self.out.push_back(Output::ReadReady { ticket, slot });
+            }
+        }
+    }
+}
