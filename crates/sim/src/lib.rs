@@ -1,0 +1,11 @@
+//! The world that tries to break Synod.
+//!
+//! Whole members, the very code that ships, run in a deterministic world: one thread, one seed, every fault that is
+//! known to break such systems. Checkers watch every step. The same seed is the same history on every machine.
+//!
+//! Beside it stands a model checker that explores every schedule of small configurations of the same code.
+
+pub mod check;
+pub mod history;
+pub mod program;
+pub mod trace;

@@ -1,0 +1,232 @@
+//! What runs in the world: one node's program, between a network, a disk and clients.
+
+use std::fmt::Debug;
+use std::io;
+
+use bytes::Bytes;
+use synod_journal::MemoryDisk;
+use synod_paxos::ballot::Ballot;
+use synod_paxos::node::NodeId;
+use synod_paxos::slot::Slot;
+use synod_paxos::time::Time;
+
+use crate::history::{Answer, Operation};
+
+/// Names a client's operation at the node it was sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Names a piece of disk work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkId(pub u64);
+
+/// Independent queues of disk work. Within one, work is done in order; between two, nothing is promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Queue {
+    /// The acceptor's memory.
+    Journal,
+    /// This node's own checkpoints.
+    Checkpoint,
+    /// Parts of checkpoints to and from other nodes.
+    Transfer,
+}
+
+/// What a program gets when it starts.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    /// Who it is.
+    pub id: NodeId,
+    /// Everybody.
+    pub nodes: Vec<NodeId>,
+    /// Its disk: what the last run of it left there.
+    pub disk: MemoryDisk,
+    /// Its clock.
+    pub now: Time,
+    /// Seed of its random waiting times, another one at every start.
+    pub seed: u64,
+}
+
+/// Why a program did not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BootError {
+    /// The disk failed, or the process died on the way: to be tried again.
+    Disk(String),
+    /// What the disk holds was damaged or lost: it refuses to take part, which is right if a fault did that.
+    Refused(String),
+}
+
+/// What a program wants done. In order, except that sends and disk work overtake each other freely.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Send `frame`.
+    Send {
+        /// To whom.
+        to: Vec<NodeId>,
+        /// What.
+        frame: Bytes,
+    },
+    /// Call [`Program::work`] with this some time later.
+    Work {
+        /// In which queue.
+        queue: Queue,
+        /// Which.
+        work: WorkId,
+    },
+    /// Answer a client.
+    Reply {
+        /// Which request.
+        request: RequestId,
+        /// What.
+        reply: Reply,
+    },
+    /// Tell the checkers.
+    Fact(Fact),
+}
+
+/// What a client is told by a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Done.
+    Answer {
+        /// The answer.
+        answer: Answer,
+        /// The store's revision, where there is one.
+        revision: Option<i64>,
+    },
+    /// Certainly not done.
+    Refused,
+    /// Perhaps done, perhaps later.
+    Unknown,
+}
+
+/// A fingerprint of a value or a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub u64);
+
+/// What a program knows or did, for the checkers. Programs report what is so; whether it may be is not theirs to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// The node may propose `value` because a client asked for it, or because it is a no-op.
+    Proposable {
+        /// The value.
+        value: Digest,
+    },
+    /// A promise is durable (again, after a start).
+    Promised {
+        /// Nothing below will be accepted.
+        ballot: Ballot,
+    },
+    /// A vote is durable (again, after a start).
+    Voted {
+        /// In which slot; 1 where there is only one.
+        slot: Slot,
+        /// With which ballot.
+        ballot: Ballot,
+        /// For what.
+        value: Digest,
+    },
+    /// The node claims that this was chosen.
+    Chosen {
+        /// In which slot.
+        slot: Slot,
+        /// What.
+        value: Digest,
+    },
+    /// The state machine has applied everything up to `slot`.
+    Applied {
+        /// The last slot.
+        slot: Slot,
+        /// Of the whole state then, or of its newest revision and position where a whole one is too dear.
+        state: Digest,
+        /// The state's revision.
+        revision: i64,
+    },
+    /// Everything up to `slot` is in a durable checkpoint.
+    Checkpointed {
+        /// The last slot.
+        slot: Slot,
+    },
+    /// The journal no longer holds `slot` and what is below.
+    Truncated {
+        /// The last slot.
+        slot: Slot,
+    },
+    /// The node, just started, remembers exactly this; everything above that it had said is forgotten.
+    Remembers {
+        /// Its promise.
+        promised: Ballot,
+        /// The checkpoint it starts from.
+        checkpoint: Slot,
+    },
+    /// The node leads with this ballot, or no longer leads.
+    Leads {
+        /// Its ballot.
+        ballot: Option<Ballot>,
+    },
+    /// A peer sent what no correct node sends.
+    Rejected {
+        /// Who.
+        from: NodeId,
+        /// What was wrong.
+        reason: String,
+    },
+}
+
+/// How a node stands, for the checkers of liveness and of bounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it believes that it can make progress.
+    pub happy: bool,
+    /// The last slot applied.
+    pub applied: Slot,
+    /// The last slot of the chosen prefix.
+    pub chosen: Slot,
+    /// Everything it keeps for later, in items: waiting requests, unapplied slots, held messages.
+    pub queued: usize,
+}
+
+/// The program of one node. All times are on the node's own clock.
+pub trait Program: Debug + Sized {
+    /// What the world is told once for all nodes.
+    type Setup: Clone + Debug;
+
+    /// The protocol's name.
+    const NAME: &'static str;
+
+    /// Starts from what the disk holds. When this returns, everything it will tell others that it remembers is
+    /// durable.
+    ///
+    /// # Errors
+    /// If the disk fails, or holds what it must not.
+    fn boot(setup: &Self::Setup, boot: Boot) -> Result<Self, BootError>;
+
+    /// A frame arrived.
+    fn handle_frame(&mut self, now: Time, from: NodeId, frame: Bytes);
+
+    /// A client asks.
+    fn handle_request(&mut self, now: Time, request: RequestId, operation: Operation);
+
+    /// Does disk work. What follows from it is done in [`Program::handle_work_done`].
+    ///
+    /// # Errors
+    /// If the disk fails: then the program is stopped, as the driver of a real member stops it.
+    fn work(&mut self, work: WorkId) -> io::Result<()>;
+
+    /// The driver tells that the work is done.
+    fn handle_work_done(&mut self, now: Time, work: WorkId);
+
+    /// When to call `handle_timeout` at the latest.
+    fn next_timeout(&self) -> Option<Time>;
+
+    /// Does what is due.
+    fn handle_timeout(&mut self, now: Time);
+
+    /// What to do next.
+    fn poll_effect(&mut self, now: Time) -> Option<Effect>;
+
+    /// How it stands.
+    fn standing(&self) -> Standing;
+
+    /// What a frame is, in a few words for people.
+    fn describe(frame: &Bytes) -> String;
+}
