@@ -18,6 +18,7 @@
 pub mod atomic;
 pub mod disk;
 pub mod error;
+pub mod files;
 pub mod format;
 mod journal;
 pub mod lock;
@@ -26,6 +27,7 @@ pub mod recovery;
 
 pub use disk::{DirectoryDisk, Disk, DiskFile};
 pub use error::{JournalError, OpenError};
+pub use files::Files;
 pub use format::{Identity, Position};
 pub use journal::{Journal, Options};
 pub use lock::{DataDirLock, LockError};

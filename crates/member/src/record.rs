@@ -14,7 +14,7 @@ const COMMIT: u8 = 3;
 const STATE_VERSION: u8 = 1;
 
 /// Writes the state that every batch repeats.
-pub(crate) fn encode_state(state: &HardState) -> Bytes {
+pub fn encode_state(state: &HardState) -> Bytes {
     let mut out = BytesMut::with_capacity(49);
     out.put_u8(STATE_VERSION);
     out.put_u64_le(state.config.0);
@@ -25,7 +25,7 @@ pub(crate) fn encode_state(state: &HardState) -> Bytes {
 }
 
 /// Reads it.
-pub(crate) fn decode_state(bytes: Bytes) -> Result<HardState, DecodeError> {
+pub fn decode_state(bytes: Bytes) -> Result<HardState, DecodeError> {
     let mut reader = Reader(bytes);
     let version = reader.u8("version")?;
     if version != STATE_VERSION {
@@ -39,7 +39,7 @@ pub(crate) fn decode_state(bytes: Bytes) -> Result<HardState, DecodeError> {
 }
 
 /// Writes a record.
-pub(crate) fn encode(record: &Record<Submission>) -> Bytes {
+pub fn encode(record: &Record<Submission>) -> Bytes {
     let size = match record {
         Record::Vote { entry, .. } | Record::Chosen { entry, .. } => {
             entry.size() + 37 * entry.commands().len()
@@ -68,7 +68,7 @@ pub(crate) fn encode(record: &Record<Submission>) -> Bytes {
 }
 
 /// Reads a record.
-pub(crate) fn decode(bytes: Bytes) -> Result<Record<Submission>, DecodeError> {
+pub fn decode(bytes: Bytes) -> Result<Record<Submission>, DecodeError> {
     let mut reader = Reader(bytes);
     let record = match reader.u8("kind")? {
         VOTE => Record::Vote { slot: reader.slot()?, ballot: reader.ballot()?, entry: reader.entry()? },
@@ -81,7 +81,7 @@ pub(crate) fn decode(bytes: Bytes) -> Result<Record<Submission>, DecodeError> {
 }
 
 /// The highest slot that records speak of: when a checkpoint covers it, they may be deleted.
-pub(crate) fn mark(records: &[Record<Submission>]) -> Slot {
+pub fn mark(records: &[Record<Submission>]) -> Slot {
     let slots = records.iter().map(|record| match record {
         Record::Vote { slot, .. } | Record::Chosen { slot, .. } => *slot,
         Record::Commit { through } => *through,

@@ -45,6 +45,8 @@ pub struct VoterConfig {
     pub election_timeout: Duration,
     /// How long a write or a read may wait for its answer.
     pub request_timeout: Duration,
+    /// Slots kept in the log below a checkpoint, so that a member only a little behind needs no checkpoint.
+    pub slots_retained: u64,
     /// Seed of the back-off's randomness: different on every member and start.
     pub seed: u64,
 }
@@ -246,8 +248,8 @@ pub enum StartError {
 /// Chosen slots that the applier may lag behind before new writes are refused.
 const APPLIER_LAG_MAX: u64 = 5_000;
 
-/// Slots kept in the log below a checkpoint, so that a member only a little behind needs no checkpoint.
-const SLOTS_RETAINED: u64 = 256;
+/// How many slots below a checkpoint a member usually keeps.
+pub const SLOTS_RETAINED: u64 = 256;
 
 /// Reads that may wait at once.
 const READS_MAX: usize = 20_000;
@@ -445,7 +447,7 @@ impl Voter {
     /// A checkpoint of this member through `slot` is durable: the log below can go.
     pub fn handle_checkpoint_durable(&mut self, now: Time, slot: Slot) {
         self.now = now;
-        let through = Slot(slot.0.saturating_sub(SLOTS_RETAINED));
+        let through = Slot(slot.0.saturating_sub(self.config.slots_retained));
         if through > self.replica.core().learner().truncated() {
             self.replica.truncate(through);
             self.out.push_back(VoterOutput::Truncate { through });

@@ -10,7 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use synod_member::applier::{Applier, ApplierOutput};
 use synod_member::checkpoint::{CheckpointLoader, LoadedCheckpoint};
-use synod_member::voter::{ReadTicket, RecoveredVoter, Sequence, Voter, VoterConfig, VoterOutput};
+use synod_member::voter::{
+    ReadTicket, RecoveredVoter, SLOTS_RETAINED, Sequence, Voter, VoterConfig, VoterOutput,
+};
 use synod_paxos::backoff::Backoff;
 use synod_paxos::config::ClusterId;
 use synod_paxos::durable::Token;
@@ -122,6 +124,7 @@ impl World {
             heartbeat_interval: TIMEOUT / 5,
             election_timeout: TIMEOUT,
             request_timeout: TIMEOUT * 10,
+            slots_retained: SLOTS_RETAINED,
             seed,
         };
         let loaded = match &member.disk.checkpoint {

@@ -3,12 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use synod_member::checkpoint_files::{Checkpoints, Part, ReceiveError};
 use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
 use tracing::{info, warn};
 
 use crate::applier_loop::ApplierWork;
-use crate::checkpoints::{Checkpoints, Part, ReceiveError};
+use crate::clock;
 use crate::inbox::CheckpointDone;
 use crate::shared::{Shared, StopReason};
 use crate::voter_loop::Queues;
@@ -30,7 +31,7 @@ pub(crate) fn write_all(checkpoints: &Checkpoints, shared: &Shared, queues: &Que
     while queues.checkpoints.take(&mut work) {
         for checkpoint in work.drain(..) {
             let slot = checkpoint.slot();
-            if let Err(error) = checkpoints.write(slot, checkpoint.parts()) {
+            if let Err(error) = checkpoints.write(clock::now(), slot, checkpoint.parts()) {
                 return shared.fail(StopReason::Disk(error.to_string()));
             }
             info!(%slot, bytes = checkpoints.bytes(), "checkpoint written");
@@ -63,7 +64,8 @@ fn transfer(
 ) -> Result<(), String> {
     match item {
         TransferWork::Read { to, slot, offset } => {
-            let part = checkpoints.read_part(slot, offset).map_err(|error| error.to_string())?;
+            let part =
+                checkpoints.read_part(clock::now(), slot, offset).map_err(|error| error.to_string())?;
             if let Some(Part { slot, offset, length, bytes }) = part {
                 shared.inbox.checkpoint(CheckpointDone::Part { to, slot, offset, length, bytes });
             }
@@ -71,7 +73,7 @@ fn transfer(
         TransferWork::Store { slot, offset, bytes } => {
             checkpoints.store_part(slot, offset, &bytes).map_err(|error| error.to_string())?;
         }
-        TransferWork::Finish { slot, length } => match checkpoints.finish(slot, length) {
+        TransferWork::Finish { slot, length } => match checkpoints.finish(clock::now(), slot, length) {
             Ok(loaded) => {
                 info!(%slot, bytes = length, "checkpoint received from another member");
                 shared.checkpoint_bytes.store(checkpoints.bytes(), Ordering::Relaxed);

@@ -17,14 +17,14 @@ use std::path::PathBuf;
 use synod_journal::atomic::write_atomically;
 use synod_journal::format::segment_number;
 use synod_journal::{
-    DataDirLock, DirectoryDisk, Disk, Identity as JournalIdentity, Journal, Options, Recovered,
+    DataDirLock, DirectoryDisk, Disk, Files, Identity as JournalIdentity, Journal, Options, Recovered,
 };
+use synod_member::checkpoint_files::{self, Checkpoints};
 use synod_paxos::config::ClusterId;
 use synod_paxos::node::{Incarnation, NodeId};
 
-use crate::checkpoints::{self, Checkpoints};
+use crate::clock;
 use crate::cluster::{Founding, member_id};
-use crate::files::Files;
 use crate::member::Storage;
 use crate::start_error::{IDENTITY_FILE, StartError};
 
@@ -150,7 +150,9 @@ impl DataDir {
         identity.incarnation.0 += 1;
         write_atomically(&mut *disk, IDENTITY_FILE, identity.encode().as_bytes())
             .map_err(disk_error(path.clone()))?;
-        let checkpoints = Checkpoints::open(files.clone(), identity.cluster).map_err(disk_error(path))?;
+        let checkpoints =
+            Checkpoints::open(files.clone(), identity.cluster, checkpoint_files::PART_BYTES, clock::now())
+                .map_err(disk_error(path))?;
         Ok(DataDir { files, identity, checkpoints, _lock: lock })
     }
 
@@ -213,7 +215,7 @@ fn read_identity(
             .map_err(|reason| StartError::Identity { path: path.join(IDENTITY_FILE), reason });
     }
     // The identity is the first file that a member writes.
-    if names.iter().any(|name| segment_number(name).is_some() || name.starts_with(checkpoints::PREFIX)) {
+    if names.iter().any(|name| segment_number(name).is_some() || name.starts_with(checkpoint_files::PREFIX)) {
         return Err(StartError::NoIdentity(path.to_owned()));
     }
     Ok(Identity::found(founding, name))

@@ -6,11 +6,9 @@
 pub mod api;
 mod applier_loop;
 mod checkpoint_loop;
-mod checkpoints;
 mod clock;
 pub mod cluster;
 mod data_dir;
-mod files;
 pub mod handle;
 mod inbox;
 mod journal_loop;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 pub use synod_journal::MemoryDisk;
 use synod_member::applier::Applier;
-use synod_member::voter::{RecoveredVoter, Voter, VoterConfig};
+use synod_member::voter::{RecoveredVoter, SLOTS_RETAINED, Voter, VoterConfig};
 use synod_paxos::node::NodeId;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -268,6 +268,7 @@ fn voter_config(config: &MemberConfig, identity: &Identity) -> VoterConfig {
         heartbeat_interval: config.heartbeat_interval,
         election_timeout: config.election_timeout,
         request_timeout: config.request_timeout(),
+        slots_retained: SLOTS_RETAINED,
         seed: rand::random(),
     }
 }

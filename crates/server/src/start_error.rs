@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use synod_journal::{LockError, OpenError};
+use synod_member::checkpoint_files::LoadError;
 use thiserror::Error;
 
 use crate::cluster::Url;
@@ -123,6 +124,15 @@ pub enum StartError {
         /// Why not.
         reason: String,
     },
+}
+
+impl From<LoadError> for StartError {
+    fn from(error: LoadError) -> StartError {
+        match error {
+            LoadError::Disk { path, source } => StartError::Disk { path, source },
+            LoadError::Damaged { path, reason } => StartError::Checkpoint { path, reason },
+        }
+    }
 }
 
 /// The file that says whose data a directory holds.

@@ -5,24 +5,24 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use synod_journal::Disk;
 use synod_journal::atomic::{AtomicFile, TEMPORARY_SUFFIX};
-use synod_member::checkpoint::{CheckpointError, CheckpointLoader, LoadedCheckpoint};
+use synod_journal::{Disk, Files};
 use synod_paxos::config::ClusterId;
 use synod_paxos::slot::Slot;
+use synod_paxos::time::Time;
 use thiserror::Error;
 
-use crate::files::Files;
-use crate::start_error::StartError;
+use crate::checkpoint::{CheckpointError, CheckpointLoader, LoadedCheckpoint};
 
 /// What a file's name begins with.
-pub(crate) const PREFIX: &str = "checkpoint-";
-/// What one part holds at most.
-const PART_BYTES: usize = 256 * 1024;
+pub const PREFIX: &str = "checkpoint-";
+/// What one part of a transfer holds at most, usually.
+pub const PART_BYTES: usize = 256 * 1024;
 /// What is read at once at the start.
 const LOAD_BYTES: usize = 1024 * 1024;
 /// A reader that asked for nothing for so long is gone.
@@ -30,19 +30,20 @@ const READER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A part of a checkpoint.
 #[derive(Debug)]
-pub(crate) struct Part {
+pub struct Part {
     /// Of which checkpoint.
-    pub(crate) slot: Slot,
+    pub slot: Slot,
     /// Where it belongs.
-    pub(crate) offset: u64,
+    pub offset: u64,
     /// How long the whole is.
-    pub(crate) length: u64,
-    pub(crate) bytes: Bytes,
+    pub length: u64,
+    /// The part.
+    pub bytes: Bytes,
 }
 
 /// Why a checkpoint from another member was not taken.
 #[derive(Debug, Error)]
-pub(crate) enum ReceiveError {
+pub enum ReceiveError {
     /// What came is no checkpoint, or not all of one.
     #[error("{0}")]
     Unusable(String),
@@ -51,11 +52,33 @@ pub(crate) enum ReceiveError {
     Disk(#[from] io::Error),
 }
 
+/// Why a member cannot start from its newest checkpoint.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The disk failed.
+    #[error("{}: {source}", path.display())]
+    Disk {
+        /// Which file.
+        path: PathBuf,
+        /// As the system reports it.
+        source: io::Error,
+    },
+    /// The file holds no checkpoint any more.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
 /// The checkpoints of one member.
 #[derive(Debug)]
-pub(crate) struct Checkpoints {
+pub struct Checkpoints {
     files: Files,
     cluster: ClusterId,
+    part_bytes: usize,
     held: Mutex<Held>,
     /// Only the thread that exchanges parts locks it.
     incoming: Mutex<Option<Incoming>>,
@@ -65,7 +88,7 @@ pub(crate) struct Checkpoints {
 struct Held {
     /// Complete ones, with their sizes.
     bytes: BTreeMap<Slot, u64>,
-    reader: Option<(Slot, Instant)>,
+    reader: Option<(Slot, Time)>,
 }
 
 /// One on its way here. It is checked while it comes.
@@ -88,8 +111,11 @@ fn parse(name: &str) -> Option<Slot> {
 }
 
 impl Checkpoints {
-    /// Finds what is there, and removes what is not needed.
-    pub(crate) fn open(files: Files, cluster: ClusterId) -> io::Result<Checkpoints> {
+    /// Finds what is there, and removes what is not needed. Other members get it in parts of `part_bytes`.
+    ///
+    /// # Errors
+    /// As the disk reports them; so for all methods that say no more.
+    pub fn open(files: Files, cluster: ClusterId, part_bytes: usize, now: Time) -> io::Result<Checkpoints> {
         let mut disk = files.disk()?;
         let mut held = Held::default();
         for name in disk.list()? {
@@ -100,13 +126,14 @@ impl Checkpoints {
                 held.bytes.insert(slot, length);
             }
         }
-        let checkpoints = Checkpoints { files, cluster, held: Mutex::new(held), incoming: Mutex::new(None) };
-        checkpoints.remove_old(&mut *disk)?;
+        let checkpoints =
+            Checkpoints { files, cluster, part_bytes, held: Mutex::new(held), incoming: Mutex::new(None) };
+        checkpoints.remove_old(now, &mut *disk)?;
         Ok(checkpoints)
     }
 
     /// Bytes on disk.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.held.lock().bytes.values().sum()
     }
 
@@ -114,14 +141,14 @@ impl Checkpoints {
     ///
     /// # Errors
     /// If the newest is damaged. An older one would not do: the journal was cut after the newest.
-    pub(crate) fn load_newest(&self) -> Result<LoadedCheckpoint, StartError> {
+    pub fn load_newest(&self) -> Result<LoadedCheckpoint, LoadError> {
         let Some(slot) = self.newest() else { return Ok(LoadedCheckpoint::empty()) };
         let path = self.files.path().join(name(slot));
-        let loaded = self.load(slot).map_err(|source| StartError::Disk { path: path.clone(), source })?;
+        let loaded = self.load(slot).map_err(|source| LoadError::Disk { path: path.clone(), source })?;
         let loaded = loaded.map_err(|error| error.to_string()).and_then(|loaded| {
             if loaded.slot() == slot { Ok(loaded) } else { Err(format!("it holds {}", loaded.slot())) }
         });
-        loaded.map_err(|reason| StartError::Checkpoint { path, reason })
+        loaded.map_err(|reason| LoadError::Damaged { path, reason })
     }
 
     fn newest(&self) -> Option<Slot> {
@@ -144,7 +171,7 @@ impl Checkpoints {
     }
 
     /// Writes a checkpoint and makes it durable; older ones go.
-    pub(crate) fn write(&self, slot: Slot, parts: impl Iterator<Item = Bytes>) -> io::Result<()> {
+    pub fn write(&self, now: Time, slot: Slot, parts: impl Iterator<Item = Bytes>) -> io::Result<()> {
         let mut disk = self.files.disk()?;
         let mut file = AtomicFile::create(&mut *disk, &name(slot))?;
         let mut length = 0;
@@ -152,21 +179,28 @@ impl Checkpoints {
             file.append(&part)?;
             length += part.len() as u64;
         }
-        self.complete(&mut *disk, file, slot, length)
+        self.complete(now, &mut *disk, file, slot, length)
     }
 
-    fn complete(&self, disk: &mut dyn Disk, file: AtomicFile, slot: Slot, length: u64) -> io::Result<()> {
+    fn complete(
+        &self,
+        now: Time,
+        disk: &mut dyn Disk,
+        file: AtomicFile,
+        slot: Slot,
+        length: u64,
+    ) -> io::Result<()> {
         file.finish(disk)?;
         self.held.lock().bytes.insert(slot, length);
-        self.remove_old(disk)
+        self.remove_old(now, disk)
     }
 
     /// Removes all but the newest and the one being read.
-    fn remove_old(&self, disk: &mut dyn Disk) -> io::Result<()> {
+    fn remove_old(&self, now: Time, disk: &mut dyn Disk) -> io::Result<()> {
         let old: Vec<Slot> = {
             let held = self.held.lock();
             let newest = held.bytes.last_key_value().map(|(slot, _)| *slot);
-            let read = held.reader.filter(|(_, at)| at.elapsed() < READER_PATIENCE).map(|(slot, _)| slot);
+            let read = held.reader.filter(|(_, at)| now - *at < READER_PATIENCE).map(|(slot, _)| slot);
             held.bytes.keys().copied().filter(|slot| Some(*slot) != newest && Some(*slot) != read).collect()
         };
         for slot in &old {
@@ -178,17 +212,17 @@ impl Checkpoints {
 
     /// A part of a checkpoint: of the one asked for if it is still there, else of the newest. `None` if there is
     /// none, or the part lies behind its end.
-    pub(crate) fn read_part(&self, slot: Option<Slot>, offset: u64) -> io::Result<Option<Part>> {
+    pub fn read_part(&self, now: Time, slot: Option<Slot>, offset: u64) -> io::Result<Option<Part>> {
         let (slot, offset) = {
             let mut held = self.held.lock();
             let wanted = slot.filter(|slot| held.bytes.contains_key(slot));
             let newest = held.bytes.last_key_value().map(|(slot, _)| *slot);
             let Some(found) = wanted.or(newest) else { return Ok(None) };
-            held.reader = Some((found, Instant::now()));
+            held.reader = Some((found, now));
             // One that was replaced is read from its beginning.
             (found, if wanted == slot { offset } else { 0 })
         };
-        match self.files.read_part(&name(slot), offset, PART_BYTES) {
+        match self.files.read_part(&name(slot), offset, self.part_bytes) {
             Ok((length, bytes)) => Ok((!bytes.is_empty()).then_some(Part { slot, offset, length, bytes })),
             // It was replaced a moment ago: the other member asks again.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -197,7 +231,7 @@ impl Checkpoints {
     }
 
     /// Takes a part from another member. Offset 0 begins; a part that does not follow the last one spoils the whole.
-    pub(crate) fn store_part(&self, slot: Slot, offset: u64, bytes: &Bytes) -> io::Result<()> {
+    pub fn store_part(&self, slot: Slot, offset: u64, bytes: &Bytes) -> io::Result<()> {
         let mut incoming = self.incoming.lock();
         if offset == 0 {
             let file = AtomicFile::create(&mut *self.files.disk()?, &name(slot))?;
@@ -217,7 +251,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// If they are none, or the disk fails.
-    pub(crate) fn finish(&self, slot: Slot, length: u64) -> Result<LoadedCheckpoint, ReceiveError> {
+    pub fn finish(&self, now: Time, slot: Slot, length: u64) -> Result<LoadedCheckpoint, ReceiveError> {
         let unusable = |reason: String| ReceiveError::Unusable(reason);
         let coming = self.incoming.lock().take().ok_or_else(|| unusable("parts are missing".into()))?;
         if (coming.slot, coming.received) != (slot, length) {
@@ -228,7 +262,7 @@ impl Checkpoints {
         if loaded.slot() != slot {
             return Err(unusable(format!("it holds {}, not {slot}", loaded.slot())));
         }
-        self.complete(&mut *self.files.disk()?, coming.file, slot, length)?;
+        self.complete(now, &mut *self.files.disk()?, coming.file, slot, length)?;
         Ok(loaded)
     }
 }

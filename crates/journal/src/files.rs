@@ -6,18 +6,25 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
-use synod_journal::{DirectoryDisk, Disk, MemoryDisk};
+
+use crate::disk::{DirectoryDisk, Disk};
+use crate::memory::MemoryDisk;
 
 /// One flat directory of files.
 #[derive(Clone, Debug)]
-pub(crate) enum Files {
+pub enum Files {
+    /// In a directory of its own.
     Directory(PathBuf),
+    /// In memory, for tests and throw-away members.
     Memory(MemoryDisk),
 }
 
 impl Files {
     /// The directory as the journal writes to it.
-    pub(crate) fn disk(&self) -> io::Result<Box<dyn Disk>> {
+    ///
+    /// # Errors
+    /// If the directory cannot be made.
+    pub fn disk(&self) -> io::Result<Box<dyn Disk>> {
         Ok(match self {
             Files::Directory(path) => Box::new(DirectoryDisk::new(path)?),
             Files::Memory(disk) => Box::new(disk.clone()),
@@ -25,7 +32,7 @@ impl Files {
     }
 
     /// How people call the directory.
-    pub(crate) fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         match self {
             Files::Directory(path) => path.clone(),
             Files::Memory(_) => Path::new("(memory)").to_owned(),
@@ -33,7 +40,10 @@ impl Files {
     }
 
     /// The length of a file, and at most `max` bytes of it from `offset` on.
-    pub(crate) fn read_part(&self, name: &str, offset: u64, max: usize) -> io::Result<(u64, Bytes)> {
+    ///
+    /// # Errors
+    /// As the system reports them.
+    pub fn read_part(&self, name: &str, offset: u64, max: usize) -> io::Result<(u64, Bytes)> {
         match self {
             Files::Directory(path) => {
                 let file = File::open(path.join(name))?;
