@@ -109,6 +109,29 @@ impl MemoryDisk {
         inner.stop_after = Some(inner.operations + operations);
     }
 
+    /// Whether a `stop_after` has come to pass.
+    pub fn is_stopped(&self) -> bool {
+        self.inner().check_stopped().is_err()
+    }
+
+    /// Everything that was set to go wrong works again. What a failed sync lost stays lost.
+    pub fn repair(&self) {
+        let mut inner = self.inner();
+        (inner.fail_sync_in, inner.fail_operation_at, inner.stop_after) = (None, None, None);
+        inner.capacity = None;
+    }
+
+    /// Bytes in all files.
+    pub fn used(&self) -> u64 {
+        self.inner().files.values().map(|contents| contents.bytes.len() as u64).sum()
+    }
+
+    /// How many bytes of each file are synced, in the order of their names.
+    pub fn synced(&self) -> Vec<(String, usize)> {
+        let inner = self.inner();
+        inner.names.iter().map(|(name, id)| (name.clone(), inner.files[id].synced)).collect()
+    }
+
     /// How many changing operations there were.
     pub fn operations(&self) -> u64 {
         self.inner().operations
@@ -190,8 +213,8 @@ impl Inner {
 
     fn append(&mut self, id: FileId, bytes: &[u8]) -> io::Result<()> {
         self.operate()?;
-        let used: u64 = self.files.values().map(|contents| contents.bytes.len() as u64).sum();
-        let room = self.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(used));
+        let used = || self.files.values().map(|contents| contents.bytes.len() as u64).sum();
+        let room = self.capacity.map_or(u64::MAX, |capacity| capacity.saturating_sub(used()));
         let fits = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
         self.file(id)?.bytes.extend_from_slice(&bytes[..fits]);
         if fits < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }

@@ -15,7 +15,7 @@ use crate::sessions::{Admission, Sessions};
 use crate::submission::{Body, Submission};
 use crate::voter::Sequence;
 
-/// What the voter hands to the applier, in order. Opaque to the driver.
+/// What the voter hands to the applier, in order. A driver passes it on.
 #[derive(Debug)]
 pub struct ToApplier {
     slot: Slot,
@@ -25,6 +25,16 @@ pub struct ToApplier {
 impl ToApplier {
     pub(crate) fn new(slot: Slot, entry: Entry<Submission>) -> ToApplier {
         ToApplier { slot, entry }
+    }
+
+    /// Which slot.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// What was chosen there.
+    pub fn entry(&self) -> &Entry<Submission> {
+        &self.entry
     }
 }
 

@@ -25,6 +25,9 @@ pub fn encode_state(state: &HardState) -> Bytes {
 }
 
 /// Reads it.
+///
+/// # Errors
+/// If it is no state of this version.
 pub fn decode_state(bytes: Bytes) -> Result<HardState, DecodeError> {
     let mut reader = Reader(bytes);
     let version = reader.u8("version")?;
@@ -68,6 +71,9 @@ pub fn encode(record: &Record<Submission>) -> Bytes {
 }
 
 /// Reads a record.
+///
+/// # Errors
+/// If it is none.
 pub fn decode(bytes: Bytes) -> Result<Record<Submission>, DecodeError> {
     let mut reader = Reader(bytes);
     let record = match reader.u8("kind")? {

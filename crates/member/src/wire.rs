@@ -82,24 +82,42 @@ impl Hello {
 
 /// Whose frame it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Header {
-    pub(crate) cluster: ClusterId,
-    pub(crate) config: ConfigId,
-    pub(crate) from: NodeId,
-    pub(crate) incarnation: Incarnation,
+pub struct Header {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Which configuration.
+    pub config: ConfigId,
+    /// Who sends.
+    pub from: NodeId,
+    /// Which process of it.
+    pub incarnation: Incarnation,
 }
 
 /// What members say to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum PeerMessage {
+pub enum PeerMessage {
     /// The protocol's.
     Protocol(Message<Submission>),
     /// Commands for the leader, from the member that took them.
     Forward(Vec<Submission>),
     /// Asks for a part of a checkpoint: the named one, or the newest.
-    WantCheckpoint { slot: Option<Slot>, offset: u64 },
+    WantCheckpoint {
+        /// Of this one; none for the newest.
+        slot: Option<Slot>,
+        /// From which byte on.
+        offset: u64,
+    },
     /// A part of the checkpoint through `slot`, which is `length` bytes long.
-    CheckpointPart { slot: Slot, offset: u64, length: u64, bytes: Bytes },
+    CheckpointPart {
+        /// Of which checkpoint.
+        slot: Slot,
+        /// Where it belongs.
+        offset: u64,
+        /// How long the whole is.
+        length: u64,
+        /// The part.
+        bytes: Bytes,
+    },
 }
 
 impl PeerMessage {
@@ -116,7 +134,7 @@ impl PeerMessage {
 }
 
 /// A frame: checksum, version, header, message.
-pub(crate) fn encode(header: Header, message: &PeerMessage) -> Bytes {
+pub fn encode(header: Header, message: &PeerMessage) -> Bytes {
     let mut out = BytesMut::with_capacity(message.size() + 96);
     out.put_u32_le(0);
     out.put_u8(VERSION);
@@ -130,7 +148,10 @@ pub(crate) fn encode(header: Header, message: &PeerMessage) -> Bytes {
 }
 
 /// Reads a frame.
-pub(crate) fn decode(frame: Bytes) -> Result<(Header, PeerMessage), DecodeError> {
+///
+/// # Errors
+/// If it is none of this version, or damaged.
+pub fn decode(frame: Bytes) -> Result<(Header, PeerMessage), DecodeError> {
     let mut reader = Reader(frame);
     let checksum = reader.u32("checksum")?;
     if crc32c::crc32c(&reader.0) != checksum {

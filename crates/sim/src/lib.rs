@@ -6,6 +6,9 @@
 //! Beside it stands a model checker that explores every schedule of small configurations of the same code.
 
 pub mod check;
+pub mod clock;
 pub mod history;
 pub mod program;
+pub mod programs;
+pub mod random;
 pub mod trace;

@@ -1,7 +1,6 @@
 //! What runs in the world: one node's program, between a network, a disk and clients.
 
 use std::fmt::Debug;
-use std::io;
 
 use bytes::Bytes;
 use synod_journal::MemoryDisk;
@@ -20,9 +19,11 @@ pub struct RequestId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkId(pub u64);
 
-/// Independent queues of disk work. Within one, work is done in order; between two, nothing is promised.
+/// Independent queues of work beside the protocol. Within one, work is done in order; between two, nothing is promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Queue {
+    /// The state machine. It is no disk, but as independent.
+    Apply,
     /// The acceptor's memory.
     Journal,
     /// This node's own checkpoints.
@@ -103,13 +104,39 @@ pub enum Reply {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub u64);
 
+impl Digest {
+    /// Of nothing: to add to.
+    pub const EMPTY: Digest = Digest(0xcbf2_9ce4_8422_2325);
+
+    /// Of `bytes`, the same on every machine.
+    pub fn of(bytes: &[u8]) -> Digest {
+        let mut digest = Digest::EMPTY.and(bytes.len() as u64);
+        let chunks = bytes.chunks_exact(8);
+        let rest = chunks.remainder();
+        for chunk in chunks {
+            digest = digest.and(u64::from_le_bytes(chunk.try_into().expect("eight bytes")));
+        }
+        for byte in rest {
+            digest = digest.and(u64::from(*byte));
+        }
+        digest
+    }
+
+    /// Of this and then `number`.
+    #[must_use]
+    pub fn and(self, number: u64) -> Digest {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Digest(mixed ^ (mixed >> 29))
+    }
+}
+
 /// What a program knows or did, for the checkers. Programs report what is so; whether it may be is not theirs to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
-    /// The node may propose `value` because a client asked for it, or because it is a no-op.
+    /// The node may propose `command` because a client asked for it, or to make itself known.
     Proposable {
-        /// The value.
-        value: Digest,
+        /// The command.
+        command: Digest,
     },
     /// A promise is durable (again, after a start).
     Promised {
@@ -124,6 +151,8 @@ pub enum Fact {
         ballot: Ballot,
         /// For what.
         value: Digest,
+        /// The clients' commands in it, each proposable by itself.
+        commands: Vec<Digest>,
     },
     /// The node claims that this was chosen.
     Chosen {
@@ -136,10 +165,12 @@ pub enum Fact {
     Applied {
         /// The last slot.
         slot: Slot,
-        /// Of the whole state then, or of its newest revision and position where a whole one is too dear.
-        state: Digest,
+        /// Of the whole state then. Not taken in every slot: it is dear.
+        state: Option<Digest>,
         /// The state's revision.
         revision: i64,
+        /// Whether it came from another node as a whole.
+        installed: bool,
     },
     /// Everything up to `slot` is in a durable checkpoint.
     Checkpointed {
@@ -151,13 +182,8 @@ pub enum Fact {
         /// The last slot.
         slot: Slot,
     },
-    /// The node, just started, remembers exactly this; everything above that it had said is forgotten.
-    Remembers {
-        /// Its promise.
-        promised: Ballot,
-        /// The checkpoint it starts from.
-        checkpoint: Slot,
-    },
+    /// The node, just started, remembers exactly this, durably.
+    Remembers(Memory),
     /// The node leads with this ballot, or no longer leads.
     Leads {
         /// Its ballot.
@@ -170,6 +196,32 @@ pub enum Fact {
         /// What was wrong.
         reason: String,
     },
+}
+
+/// What a node remembers when it starts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Its promise.
+    pub promised: Ballot,
+    /// Everything up to here is applied in the checkpoint that it starts from.
+    pub checkpoint: Slot,
+    /// Its votes above the checkpoint.
+    pub votes: Vec<RememberedVote>,
+    /// Slots above the checkpoint that it knows to be chosen, vote or not.
+    pub chosen: Vec<(Slot, Digest)>,
+}
+
+/// A vote found on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RememberedVote {
+    /// In which slot.
+    pub slot: Slot,
+    /// With which ballot.
+    pub ballot: Ballot,
+    /// For what.
+    pub value: Digest,
+    /// The clients' commands in it.
+    pub commands: Vec<Digest>,
 }
 
 /// How a node stands, for the checkers of liveness and of bounds.
@@ -206,11 +258,12 @@ pub trait Program: Debug + Sized {
     /// A client asks.
     fn handle_request(&mut self, now: Time, request: RequestId, operation: Operation);
 
-    /// Does disk work. What follows from it is done in [`Program::handle_work_done`].
+    /// Does disk work, and tells what is durable now. What else follows from it is done in
+    /// [`Program::handle_work_done`].
     ///
     /// # Errors
     /// If the disk fails: then the program is stopped, as the driver of a real member stops it.
-    fn work(&mut self, work: WorkId) -> io::Result<()>;
+    fn work(&mut self, now: Time, work: WorkId) -> Result<Vec<Fact>, String>;
 
     /// The driver tells that the work is done.
     fn handle_work_done(&mut self, now: Time, work: WorkId);
@@ -222,7 +275,7 @@ pub trait Program: Debug + Sized {
     fn handle_timeout(&mut self, now: Time);
 
     /// What to do next.
-    fn poll_effect(&mut self, now: Time) -> Option<Effect>;
+    fn poll_effect(&mut self) -> Option<Effect>;
 
     /// How it stands.
     fn standing(&self) -> Standing;

@@ -1,0 +1,406 @@
+//! A whole member: voter, applier, journal and checkpoints, driven as the server drives them.
+
+mod boot;
+mod describe;
+mod facts;
+mod requests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use synod_journal::Journal;
+use synod_member::applier::{Applier, ApplierOutput, ToApplier};
+use synod_member::checkpoint::{Checkpoint, LoadedCheckpoint};
+use synod_member::checkpoint_files::{Checkpoints, ReceiveError};
+use synod_member::voter::{ReadTicket, Sequence, Voter, VoterOutput};
+use synod_member::wire;
+use synod_paxos::ballot::Ballot;
+use synod_paxos::durable::Token;
+use synod_paxos::node::{Incarnation, NodeId};
+use synod_paxos::slot::Slot;
+use synod_paxos::time::Time;
+
+use crate::history::Operation;
+use crate::program::{
+    Boot, BootError, Digest, Effect, Fact, Program, Queue, Reply, RequestId, Standing, WorkId,
+};
+
+/// How members are set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// How long without a happy leader before a member offers itself.
+    pub election_timeout: Duration,
+    /// How long a request may wait.
+    pub request_timeout: Duration,
+    /// A checkpoint is due when the journal has grown by so many bytes.
+    pub checkpoint_bytes: u64,
+    /// A segment of the journal is closed when it has grown to so many bytes.
+    pub segment_bytes: u64,
+    /// Bytes in one part of a checkpoint on its way to another member.
+    pub part_bytes: usize,
+    /// Slots kept in the log below a checkpoint.
+    pub slots_retained: u64,
+}
+
+impl Default for Setup {
+    /// Timeouts as in production; checkpoints, segments and parts so small that each run has many.
+    fn default() -> Setup {
+        Setup {
+            election_timeout: Duration::from_millis(500),
+            request_timeout: Duration::from_secs(3),
+            checkpoint_bytes: 6_000,
+            segment_bytes: 3_000,
+            part_bytes: 700,
+            slots_retained: 8,
+        }
+    }
+}
+
+/// Work that waits or is under way.
+enum Task {
+    Journal { facts: Vec<Fact>, token: Option<Token>, truncate: Option<Slot> },
+    Apply(Applying),
+    Checkpoint(Checkpoint),
+    Read { to: NodeId, slot: Option<Slot>, offset: u64 },
+    Store { slot: Slot, offset: u64, bytes: Bytes },
+    Finish { slot: Slot, length: u64 },
+}
+
+/// What the applier is given.
+enum Applying {
+    Slot(ToApplier),
+    Written(Slot),
+    Install(LoadedCheckpoint),
+}
+
+/// What the driver hears of finished work.
+enum Done {
+    Persisted(Token),
+    Applied(Vec<ApplierOutput>, Option<Slot>),
+    Checkpointed(Slot),
+    Part { to: NodeId, slot: Slot, offset: u64, length: u64, bytes: Bytes },
+    Received(LoadedCheckpoint),
+    Refused,
+    Nothing,
+}
+
+/// A member's program.
+pub struct Member {
+    id: NodeId,
+    incarnation: Incarnation,
+    voter: Voter,
+    applier: Applier,
+    journal: Journal,
+    checkpoints: Checkpoints,
+    tasks: BTreeMap<WorkId, Task>,
+    done: BTreeMap<WorkId, Done>,
+    next_work: u64,
+    /// The journal's task that was announced and still takes more.
+    open_journal: Option<WorkId>,
+    writes: BTreeMap<Sequence, RequestId>,
+    reads: BTreeMap<ReadTicket, (RequestId, String)>,
+    /// Confirmed reads that wait for a slot.
+    ready: Vec<(Slot, RequestId, String)>,
+    leads: Option<Ballot>,
+    out: VecDeque<Effect>,
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member").field("voter", &self.voter).finish_non_exhaustive()
+    }
+}
+
+/// A state is hashed whole in every so manieth slot, and by its revision in the others.
+const HASH_EVERY: u64 = 8;
+
+impl Program for Member {
+    type Setup = Setup;
+
+    const NAME: &'static str = "multi";
+
+    fn boot(setup: &Setup, boot: Boot) -> Result<Member, BootError> {
+        boot::boot(setup, boot)
+    }
+
+    fn handle_frame(&mut self, now: Time, from: NodeId, frame: Bytes) {
+        self.voter.handle_frame(now, from, frame);
+    }
+
+    fn handle_request(&mut self, now: Time, request: RequestId, operation: Operation) {
+        if let Operation::Get { key } = operation {
+            match self.voter.read(now) {
+                Ok(ticket) => drop(self.reads.insert(ticket, (request, key))),
+                Err(_) => self.reply(request, Reply::Refused),
+            }
+            return;
+        }
+        let Some(command) = requests::command(&operation) else { return self.reply(request, Reply::Refused) };
+        let command = command.encode();
+        match self.voter.write(now, command.clone()) {
+            Ok(sequence) => {
+                let command = facts::command(self.id, self.incarnation, sequence.0, Some(&command));
+                self.out.push_back(Effect::Fact(Fact::Proposable { command }));
+                self.writes.insert(sequence, request);
+            }
+            Err(_) => self.reply(request, Reply::Refused),
+        }
+    }
+
+    fn work(&mut self, now: Time, work: WorkId) -> Result<Vec<Fact>, String> {
+        let task = self.tasks.remove(&work).expect("work is done once");
+        let (done, facts) = self.carry_out(now, work, task)?;
+        self.done.insert(work, done);
+        Ok(facts)
+    }
+
+    fn handle_work_done(&mut self, now: Time, work: WorkId) {
+        match self.done.remove(&work).expect("work is reported once") {
+            Done::Persisted(token) => self.voter.handle_persisted(now, token),
+            Done::Applied(outputs, installed) => {
+                for output in outputs {
+                    self.handle_applier(now, output);
+                }
+                if let Some(slot) = installed {
+                    self.voter.handle_checkpoint_received(now, slot);
+                }
+            }
+            Done::Checkpointed(slot) => {
+                self.start(Queue::Apply, Task::Apply(Applying::Written(slot)));
+                self.voter.handle_checkpoint_durable(now, slot);
+            }
+            Done::Part { to, slot, offset, length, bytes } => {
+                self.voter.handle_checkpoint_part(now, to, slot, offset, length, bytes);
+            }
+            Done::Received(loaded) => self.start(Queue::Apply, Task::Apply(Applying::Install(loaded))),
+            Done::Refused => self.voter.handle_checkpoint_refused(now),
+            Done::Nothing => {}
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Time> {
+        self.voter.next_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        self.voter.handle_timeout(now);
+    }
+
+    fn poll_effect(&mut self) -> Option<Effect> {
+        loop {
+            if let Some(effect) = self.out.pop_front() {
+                return Some(effect);
+            }
+            if let Some(output) = self.voter.poll_output() {
+                self.handle_voter(output);
+                continue;
+            }
+            let status = self.voter.status();
+            let leads = status.leader.filter(|ballot| ballot.node == self.id);
+            if leads == self.leads {
+                return None;
+            }
+            self.leads = leads;
+            self.out.push_back(Effect::Fact(Fact::Leads { ballot: leads }));
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        let status = self.voter.status();
+        Standing {
+            happy: status.happy,
+            applied: self.applier.applied(),
+            chosen: status.chosen,
+            queued: self.tasks.len() + self.writes.len() + self.reads.len() + self.ready.len(),
+        }
+    }
+
+    fn describe(frame: &Bytes) -> String {
+        match wire::decode(frame.clone()) {
+            Ok((_, message)) => describe::describe(&message),
+            Err(error) => format!("garbage ({error})"),
+        }
+    }
+}
+
+impl Member {
+    fn reply(&mut self, request: RequestId, reply: Reply) {
+        self.out.push_back(Effect::Reply { request, reply });
+    }
+
+    fn start(&mut self, queue: Queue, task: Task) {
+        self.next_work += 1;
+        let work = WorkId(self.next_work);
+        if queue == Queue::Journal {
+            self.open_journal = Some(work);
+        }
+        self.tasks.insert(work, task);
+        self.out.push_back(Effect::Work { queue, work });
+    }
+
+    /// Everything that waits for the journal is written with one sync.
+    fn journal_task(&mut self) -> &mut Task {
+        let work = match self.open_journal {
+            Some(work) => work,
+            None => {
+                self.start(Queue::Journal, Task::Journal { facts: Vec::new(), token: None, truncate: None });
+                WorkId(self.next_work)
+            }
+        };
+        self.tasks.get_mut(&work).expect("an open task waits")
+    }
+
+    fn carry_out(&mut self, now: Time, work: WorkId, task: Task) -> Result<(Done, Vec<Fact>), String> {
+        let disk = |error: std::io::Error| error.to_string();
+        Ok(match task {
+            Task::Journal { mut facts, token, truncate } => {
+                if self.open_journal == Some(work) {
+                    self.open_journal = None;
+                }
+                self.journal.sync().map_err(|error| error.to_string())?;
+                if let Some(slot) = truncate {
+                    self.journal.truncate(slot.0).map_err(|error| error.to_string())?;
+                    facts.push(Fact::Truncated { slot });
+                }
+                (token.map_or(Done::Nothing, Done::Persisted), facts)
+            }
+            Task::Apply(item) => self.apply(item),
+            Task::Checkpoint(checkpoint) => {
+                let slot = checkpoint.slot();
+                self.checkpoints.write(now, slot, checkpoint.parts()).map_err(disk)?;
+                (Done::Checkpointed(slot), vec![Fact::Checkpointed { slot }])
+            }
+            Task::Read { to, slot, offset } => {
+                let part = self.checkpoints.read_part(now, slot, offset).map_err(disk)?;
+                let done = part.map_or(Done::Nothing, |part| Done::Part {
+                    to,
+                    slot: part.slot,
+                    offset: part.offset,
+                    length: part.length,
+                    bytes: part.bytes,
+                });
+                (done, Vec::new())
+            }
+            Task::Store { slot, offset, bytes } => {
+                self.checkpoints.store_part(slot, offset, &bytes).map_err(disk)?;
+                (Done::Nothing, Vec::new())
+            }
+            Task::Finish { slot, length } => match self.checkpoints.finish(now, slot, length) {
+                Ok(loaded) => (Done::Received(loaded), vec![Fact::Checkpointed { slot }]),
+                Err(ReceiveError::Unusable(_)) => (Done::Refused, Vec::new()),
+                Err(ReceiveError::Disk(error)) => return Err(error.to_string()),
+            },
+        })
+    }
+
+    fn apply(&mut self, item: Applying) -> (Done, Vec<Fact>) {
+        let before = self.applier.applied();
+        let installed = match item {
+            Applying::Slot(item) => {
+                self.applier.handle(item);
+                None
+            }
+            Applying::Written(slot) => {
+                self.applier.handle_checkpoint_written(slot);
+                None
+            }
+            Applying::Install(loaded) => {
+                let slot = loaded.slot();
+                self.applier.install(loaded);
+                Some(slot)
+            }
+        };
+        let slot = self.applier.applied();
+        let outputs = std::iter::from_fn(|| self.applier.poll_output()).collect();
+        let facts = if slot > before { vec![self.applied(installed.is_some())] } else { Vec::new() };
+        (Done::Applied(outputs, installed), facts)
+    }
+
+    fn applied(&self, installed: bool) -> Fact {
+        let (slot, view) = (self.applier.applied(), self.applier.view());
+        let state = slot.0.is_multiple_of(HASH_EVERY).then(|| Digest(view.hash()));
+        Fact::Applied { slot, state, revision: view.revision(), installed }
+    }
+
+    fn handle_applier(&mut self, now: Time, output: ApplierOutput) {
+        match output {
+            ApplierOutput::Reply { sequence, applied, .. } => {
+                if let Some(request) = self.writes.remove(&sequence) {
+                    self.reply(request, requests::reply(applied));
+                }
+            }
+            ApplierOutput::ReplyUnknown { sequence } => self.give_up(sequence),
+            ApplierOutput::Applied { slot } => {
+                self.voter.handle_applied(now, slot);
+                self.serve();
+            }
+            ApplierOutput::WriteCheckpoint(checkpoint) => {
+                self.start(Queue::Checkpoint, Task::Checkpoint(checkpoint));
+            }
+        }
+    }
+
+    fn give_up(&mut self, sequence: Sequence) {
+        if let Some(request) = self.writes.remove(&sequence) {
+            self.reply(request, Reply::Unknown);
+        }
+    }
+
+    /// Answers the reads whose slot is applied.
+    fn serve(&mut self) {
+        let (applied, view) = (self.applier.applied(), self.applier.view());
+        let ready: Vec<_> = self.ready.extract_if(.., |(slot, ..)| *slot <= applied).collect();
+        for (_, request, key) in ready {
+            self.reply(request, requests::read(&view, &key));
+        }
+    }
+
+    fn handle_voter(&mut self, output: VoterOutput) {
+        match output {
+            VoterOutput::Send { to, frame } => self.out.push_back(Effect::Send { to, frame }),
+            VoterOutput::Persist { token, state, mark, records } => {
+                self.journal.append(&state, mark, &records);
+                let new = facts::of_batch(&state, &records).expect("a member reads what it wrote");
+                if let Task::Journal { facts, token: newest, .. } = self.journal_task() {
+                    facts.extend(new);
+                    *newest = Some(token);
+                }
+            }
+            VoterOutput::Truncate { through } => {
+                if let Task::Journal { truncate, .. } = self.journal_task() {
+                    *truncate = Some(truncate.map_or(through, |slot| slot.max(through)));
+                }
+            }
+            VoterOutput::Apply(item) => {
+                let (slot, value) = (item.slot(), facts::entry(item.entry()));
+                self.out.push_back(Effect::Fact(Fact::Chosen { slot, value }));
+                self.start(Queue::Apply, Task::Apply(Applying::Slot(item)));
+            }
+            VoterOutput::ReadReady { ticket, slot } => {
+                if let Some((request, key)) = self.reads.remove(&ticket) {
+                    self.ready.push((slot, request, key));
+                    self.serve();
+                }
+            }
+            VoterOutput::ReadFailed { ticket, .. } => {
+                if let Some((request, _)) = self.reads.remove(&ticket) {
+                    self.reply(request, Reply::Refused);
+                }
+            }
+            VoterOutput::WriteFailed { sequence, .. } => self.give_up(sequence),
+            VoterOutput::ReadCheckpoint { to, slot, offset } => {
+                self.start(Queue::Transfer, Task::Read { to, slot, offset });
+            }
+            VoterOutput::StoreCheckpoint { slot, offset, bytes } => {
+                self.start(Queue::Transfer, Task::Store { slot, offset, bytes });
+            }
+            VoterOutput::FinishCheckpoint { slot, length } => {
+                self.start(Queue::Transfer, Task::Finish { slot, length });
+            }
+            VoterOutput::Rejected { from, reason } => {
+                self.out.push_back(Effect::Fact(Fact::Rejected { from, reason }));
+            }
+        }
+    }
+}
