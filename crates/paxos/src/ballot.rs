@@ -8,7 +8,7 @@ use crate::node::NodeId;
 ///
 /// The textbooks give proposer `i` of `N` the slice `i, i+N, i+2N, …` of the natural numbers
 /// (see [`Slice`]). Slices of two group sizes collide; pairs never do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ballot {
     /// How often somebody started over. 0 is used by nobody: see [`Ballot::ZERO`].
     pub round: u64,

@@ -199,7 +199,7 @@ pub enum Fact {
 }
 
 /// What a node remembers when it starts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// Its promise.
     pub promised: Ballot,
