@@ -1,19 +1,43 @@
 //! Exhaustive exploration of small configurations of the shipped protocol code.
+//!
+//! A [`Model`] says what may happen next; [`explore()`](explore::explore) visits every state there is, breadth first,
+//! so that the first violation has a shortest story. A [`Space`](spaces::Space) is a named configuration with its
+//! known number of states, and [`spaces()`](spaces::spaces) lists them all:
+//!
+//! ```
+//! use synod_sim::check::explore::Limits;
+//! use synod_sim::check::spaces::spaces;
+//!
+//! let space = spaces().iter().find(|space| space.name == "single-decree-3x2x2").expect("it is listed");
+//! let report = space.run(&Limits::default(), &mut |_| {});
+//! assert_eq!((report.violation(), Some(report.states)), (None, space.expected));
+//! ```
+//!
+//! Who switches a wrong rule on before a run must ask for one thread (`Limits::default()` does): such switches are
+//! per thread, and with one thread everything runs on the caller's.
+
+pub mod explore;
+pub mod fingerprint;
+pub mod ledger;
+mod panics;
+pub mod single_decree;
+pub mod spaces;
 
 use std::fmt::Debug;
-use std::hash::Hash;
+
+use fingerprint::Fingerprint;
 
 /// A finite, or bounded, transition system whose every reachable state is visited once.
 pub trait Model: Sync {
     /// Everything that the future depends on.
-    type State: Clone + Eq + Hash + Debug + Send + Sync;
+    type State: Clone + Send + Sync;
     /// One thing that may happen next.
     type Action: Clone + Debug + Send;
 
     /// Where it begins.
     fn initial(&self) -> Vec<Self::State>;
 
-    /// Appends everything that may happen in `state`.
+    /// Appends everything that may happen in `state`, in an order that depends on nothing else.
     fn actions(&self, state: &Self::State, actions: &mut Vec<Self::Action>);
 
     /// What `action` leads to: `None` if it changes nothing.
@@ -22,10 +46,9 @@ pub trait Model: Sync {
     /// The invariant that broke on the way or in the new state.
     fn step(&self, state: &Self::State, action: &Self::Action) -> Result<Option<Self::State>, Violation>;
 
-    /// The representative of all states that are `state` with interchangeable names swapped.
-    fn canonical(&self, state: Self::State) -> Self::State {
-        state
-    }
+    /// Identifies `state`. States that differ only in interchangeable names, or in what no later step depends on,
+    /// share it: one of them stands for all.
+    fn fingerprint(&self, state: &Self::State) -> Fingerprint;
 
     /// One line of a counterexample for people: what `action` does in `state`.
     fn describe(&self, state: &Self::State, action: &Self::Action) -> String;

@@ -1,0 +1,51 @@
+//! Every space that is small enough to be explored in every test run, with its number of states.
+
+#![allow(clippy::unwrap_used)]
+
+use synod_sim::check::explore::{Limits, Report};
+use synod_sim::check::spaces::{Space, spaces};
+
+fn space(name: &str) -> &'static Space {
+    spaces().iter().find(|space| space.name == name).unwrap()
+}
+
+fn explored(name: &str) -> Report {
+    let report = space(name).run(&Limits { threads: 2, ..Limits::default() }, &mut |_| {});
+    assert_eq!(report.counterexample, None, "{name}");
+    assert!(report.closed, "{name}");
+    assert_eq!(Some(report.states), space(name).expected, "{name}");
+    report
+}
+
+#[test]
+fn the_message_set_model_has_the_published_number_of_states() {
+    let report = explored("single-decree-3x2x2-full");
+    assert_eq!(space("single-decree-3x2x2-full").published.unwrap().0, report.states);
+}
+
+#[test]
+fn every_state_of_three_acceptors_is_safe() {
+    for name in
+        ["single-decree-3x2x2", "single-decree-3x3x2", "single-decree-3x3x2-full", "single-decree-3x3x3"]
+    {
+        explored(name);
+    }
+}
+
+#[test]
+fn every_state_of_flexible_quorums_and_of_five_acceptors_is_safe() {
+    explored("single-decree-flexible-4x3x2");
+    explored("single-decree-5x2x2");
+}
+
+#[test]
+fn acceptors_that_restart_add_no_state_for_nothing_they_said_is_lost() {
+    let with = explored("single-decree-restarts-3x3x2");
+    assert_eq!(with, explored("single-decree-3x3x2"));
+}
+
+#[test]
+fn the_counts_do_not_depend_on_the_number_of_threads() {
+    let one = space("single-decree-3x3x2").run(&Limits::default(), &mut |_| {});
+    assert_eq!(one, explored("single-decree-3x3x2"));
+}
