@@ -5,6 +5,8 @@
 //! than n, or (b) v is the value of the highest-numbered proposal among all proposals numbered less than n
 //! accepted by the acceptors in S." (Lamport, *Paxos Made Simple*, §2.2)
 
+use synod_probe::mutant;
+
 use crate::ballot::Ballot;
 
 /// A vote that an acceptor reported: the highest ballot it accepted and the value it accepted there.
@@ -38,7 +40,7 @@ pub fn choose<'a, V: Clone + Eq + std::fmt::Debug + 'a>(
     for vote in reported.into_iter().flatten() {
         assert!(vote.ballot < ballot, "a promise for {ballot} reports a vote of {}", vote.ballot);
         match highest {
-            Some(best) if vote.ballot < best.ballot => {}
+            Some(best) if is_worse(vote, best) => {}
             Some(best) if vote.ballot == best.ballot => {
                 assert!(
                     vote.value == best.value,
@@ -52,9 +54,16 @@ pub fn choose<'a, V: Clone + Eq + std::fmt::Debug + 'a>(
         }
     }
     match highest {
-        Some(vote) => Choice::Bound(vote.value.clone()),
-        None => Choice::Free,
+        Some(vote) if !mutant!(OwnValuePicked) => Choice::Bound(vote.value.clone()),
+        _ => Choice::Free,
     }
+}
+
+fn is_worse<V>(vote: &Vote<V>, best: &Vote<V>) -> bool {
+    if mutant!(LowestBallotPicked) {
+        return vote.ballot > best.ballot;
+    }
+    vote.ballot < best.ballot && !mutant!(AnyValuePicked)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use synod_probe::mutant;
+
 /// Names a write. Cumulative: when the write of a token is durable, so are all before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
@@ -85,7 +87,9 @@ impl<T> Gate<T> {
     /// The next value whose write is durable.
     pub fn pop(&mut self) -> Option<T> {
         match self.waiting.front() {
-            Some((token, _)) if *token <= self.durable => self.waiting.pop_front().map(|(_, value)| value),
+            Some((token, _)) if *token <= self.durable || mutant!(ReplyBeforeWrite) => {
+                self.waiting.pop_front().map(|(_, value)| value)
+            }
             _ => None,
         }
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use synod_probe::mutant;
 use thiserror::Error;
 
 use crate::node::NodeId;
@@ -127,12 +128,18 @@ impl QuorumSystem {
 
     /// An empty count towards a phase 1 quorum.
     pub fn phase1(&self) -> Phase1Quorum {
-        Phase1Quorum(Count { needed: self.phase1, members: BTreeSet::new() })
+        Phase1Quorum(Count {
+            needed: self.phase1 - usize::from(mutant!(Phase1QuorumTooSmall)),
+            members: BTreeSet::new(),
+        })
     }
 
     /// An empty count towards a phase 2 quorum.
     pub fn phase2(&self) -> Phase2Quorum {
-        Phase2Quorum(Count { needed: self.phase2, members: BTreeSet::new() })
+        Phase2Quorum(Count {
+            needed: self.phase2 - usize::from(mutant!(Phase2QuorumTooSmall)),
+            members: BTreeSet::new(),
+        })
     }
 }
 
@@ -161,6 +168,9 @@ macro_rules! quorum_count {
         impl $name {
             /// Counts `node`, once however often it answers. Non-acceptors do not count.
             pub fn insert(&mut self, system: &QuorumSystem, node: NodeId) -> bool {
+                if mutant!(DuplicateCounted) && self.contains(node) {
+                    return self.0.members.insert(NodeId(u64::MAX));
+                }
                 system.contains(node) && self.0.members.insert(node)
             }
 

@@ -1,36 +1,152 @@
 //! Wrong versions of rules. One at a time is active, on one thread.
 
 macro_rules! mutants {
-    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+    ($($rule:literal { $($(#[doc = $doc:literal])+ $name:ident,)+ })+) => {
         /// A rule, and how it is broken.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Mutant {
-            $($(#[doc = $doc])+ $name,)+
+            $($($(#[doc = $doc])+ $name,)+)+
         }
 
         impl Mutant {
             /// All of them.
-            pub const ALL: &[Mutant] = &[$(Mutant::$name,)+];
+            pub const ALL: &[Mutant] = &[$($(Mutant::$name,)+)+];
 
             /// Its name, as written in the code.
             pub const fn name(self) -> &'static str {
-                match self { $(Mutant::$name => stringify!($name),)+ }
+                match self { $($(Mutant::$name => stringify!($name),)+)+ }
             }
 
             /// What it does wrong.
             pub const fn meaning(self) -> &'static str {
-                match self { $(Mutant::$name => concat!($($doc,)+).trim_ascii(),)+ }
+                match self { $($(Mutant::$name => concat!($($doc,)+).trim_ascii(),)+)+ }
+            }
+
+            /// What the rule is about.
+            pub const fn rule(self) -> &'static str {
+                match self { $($(Mutant::$name)|+ => $rule,)+ }
             }
         }
     };
 }
 
 mutants! {
-    /// An acceptor forgets its promise when it restarts.
-    PromiseForgotten,
-    /// Nothing is ever decided wrongly, but a harness that does not notice this one notices nothing: a learner
-    /// claims a value that nobody voted for.
-    Canary,
+    "the harness itself" {
+        /// A value counts as chosen at the first vote: a harness that does not notice this one notices nothing.
+        Canary,
+    }
+    "durability" {
+        /// An acceptor forgets its promise when it restarts.
+        PromiseForgotten,
+        /// An acceptor forgets its votes when it restarts.
+        VoteForgotten,
+        /// An answer leaves before what it reveals is durable.
+        ReplyBeforeWrite,
+        /// A proposer asks with a ballot before its use is durable.
+        PrepareBeforeWrite,
+        /// A proposer forgets at a restart which ballots it used (single decree).
+        BallotReused,
+        /// A leader counts its own vote before it is durable.
+        OwnVoteCountedAtOnce,
+    }
+    "promises and votes" {
+        /// An acceptor votes although it has promised a higher ballot.
+        PromiseIgnored,
+        /// An acceptor promises a ballot below one that it has promised, and keeps to the lower one.
+        PromiseLowered,
+        /// A vote does not raise the promise.
+        AcceptKeepsPromise,
+        /// A promise tells of a vote as if it had been cast with the ballot promised before.
+        PromisedReportedAsVoted,
+        /// A promise tells of the first slot asked about only.
+        OnlyFirstSlotReported,
+        /// A promise says nothing of slots that are chosen and truncated.
+        TruncatedReportedAsNothing,
+        /// A new leader takes slots that a promise says are chosen for empty.
+        ChosenPrefixIgnored,
+    }
+    "what may be proposed" {
+        /// A proposer proposes its own value whatever was voted for (P2c).
+        OwnValuePicked,
+        /// A proposer takes the value of the lowest ballot reported.
+        LowestBallotPicked,
+        /// A proposer takes the value of any vote reported.
+        AnyValuePicked,
+        /// A new leader leaves a gap below a recovered slot.
+        GapLeft,
+        /// A new leader puts new commands into slots that it has recovered.
+        RecoveredSlotsReused,
+    }
+    "quorums" {
+        /// Phase 1 quorums are one acceptor too small.
+        Phase1QuorumTooSmall,
+        /// Phase 2 quorums are one acceptor too small.
+        Phase2QuorumTooSmall,
+        /// An acceptor that answers twice counts twice.
+        DuplicateCounted,
+        /// A promise of another ballot counts.
+        PromiseOfOtherBallotCounted,
+    }
+    "learning" {
+        /// Votes for one value are added up across ballots (single decree).
+        LearnerCountsByValue,
+        /// A leader counts votes of its earlier ballots.
+        VotesOfOtherBallotsCounted,
+        /// A member takes its own vote as chosen whatever the ballot of the commit notice.
+        CommitNoticeUnchecked,
+        /// A leader goes on with a ballot with which it proposed another value than the one chosen.
+        LeaderKeepsLostBallot,
+        /// A member tells of its votes as chosen when it is asked for chosen values.
+        VotesTakenForChosen,
+        /// A chosen value that was fetched is not written, so that after a restart the own vote stands for it.
+        FetchedValueNotWritten,
+        /// A learner goes on behind a slot that it has not learned.
+        GapSkipped,
+        /// A member that is behind does not ask for what it misses.
+        NeverFetches,
+        /// Lost messages are not sent again.
+        NothingSentAgain,
+    }
+    "leaders" {
+        /// A leader takes every member that answers for one that has promised its ballot.
+        HappyIgnoresPromise,
+        /// A follower is content with a leader that says it has no quorum.
+        StickyLeaderWithoutQuorum,
+        /// A member offers itself although another reports a happy leader.
+        OthersHappinessIgnored,
+        /// A candidate does not ask first whether it would be promised.
+        PreCheckSkipped,
+        /// A member grants a pre-check although it has a happy leader.
+        PreCheckGrantedWhenHappy,
+        /// Who was refused tries again at once.
+        NoBackoff,
+    }
+    "reads" {
+        /// A leader answers reads without asking whether it still leads.
+        ReadWithoutRound,
+        /// A read shares a round that was sent before it arrived.
+        ReadSharesSentRound,
+        /// A read shares a forwarded request that was sent before it arrived.
+        ReadSharesSentRequest,
+        /// Answers to an earlier round confirm reads.
+        ReadRoundUnchecked,
+        /// A member confirms a leader's reads whatever it has promised.
+        ReadConfirmedByAnyPromise,
+        /// A read does not wait for the slots that the leader recovered.
+        ReadIgnoresRecoveredSlots,
+        /// A read waits for the recovered slots only.
+        ReadIgnoresChosenSlots,
+        /// A leader notes the read index before its phase 1 is complete.
+        ReadTakenByCandidate,
+        /// A restarted member takes the answer to a read of the process before.
+        ReadAnswerOfOtherProcess,
+    }
+    "snapshots and truncation" {
+        /// Installing a checkpoint drops the votes above it.
+        InstallDropsVotes,
+        /// Dropping votes that a checkpoint covers drops the promise with them.
+        TruncationDropsPromise,
+    }
 }
 
 #[cfg(synod_mutants)]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use synod_probe::mutant;
+
 use crate::ballot::Ballot;
 use crate::choose::Vote;
 use crate::durable::Sealed;
@@ -40,7 +42,16 @@ impl<C: Command> Acceptor<C> {
                 vote.ballot
             );
         }
-        Acceptor { promised: state.promised, votes, highest_voted: state.highest_voted }
+        let mut acceptor = Acceptor { promised: state.promised, votes, highest_voted: state.highest_voted };
+        if mutant!(PromiseForgotten) {
+            acceptor.promised = acceptor.highest_ballot();
+        }
+        acceptor
+    }
+
+    /// The highest ballot among the votes: all that is left of a promise that a mutant forgets.
+    fn highest_ballot(&self) -> Ballot {
+        self.votes.values().map(|vote| vote.ballot).max().unwrap_or(Ballot::ZERO)
     }
 
     /// No proposal below this is accepted. Perhaps not durable yet.
@@ -68,16 +79,22 @@ impl<C: Command> Acceptor<C> {
     /// Asked again, it promises again: the first answer may have been lost. Nothing it promised before and
     /// no vote is forgotten, so the second answer is as good as the first.
     pub fn handle_prepare(&mut self, ballot: Ballot, from: Slot, learner: &Learner<C>) -> Answer<C> {
-        if ballot < self.promised {
+        if ballot < self.promised && !mutant!(PromiseLowered) {
             return self.refuse(ballot);
         }
         let promise_raised = ballot > self.promised;
-        self.promised = ballot;
-        let chosen = learner.through();
+        let promised = std::mem::replace(&mut self.promised, ballot);
+        let chosen = if mutant!(TruncatedReportedAsNothing) { Slot::ZERO } else { learner.through() };
         let first = from.max(chosen.next());
         let mut reports: BTreeMap<Slot, Report<C>> =
             self.votes_from(first).map(|(slot, vote)| (slot, Report::Vote(vote.clone()))).collect();
         reports.extend(learner.chosen_from(first).map(|(slot, entry)| (slot, Report::Chosen(entry.clone()))));
+        if mutant!(PromisedReportedAsVoted) && promise_raised {
+            raise_votes(&mut reports, promised);
+        }
+        if mutant!(OnlyFirstSlotReported) {
+            reports.retain(|slot, _| *slot == first);
+        }
         let promise = Promise { ballot, from, chosen, reports: reports.into_iter().collect() };
         Answer { message: Sealed::new(Message::Promise(promise)), promise_raised, record: None }
     }
@@ -87,11 +104,13 @@ impl<C: Command> Acceptor<C> {
     /// # Panics
     /// If `ballot` carried another value in this slot before: a ballot carries one value for ever.
     pub fn handle_accept(&mut self, ballot: Ballot, slot: Slot, entry: Entry<C>) -> Answer<C> {
-        if ballot < self.promised {
+        if ballot < self.promised && !mutant!(PromiseIgnored) {
             return self.refuse(ballot);
         }
         let promise_raised = ballot > self.promised;
-        self.promised = ballot;
+        if !mutant!(AcceptKeepsPromise) {
+            self.promised = self.promised.max(ballot);
+        }
         let message = Sealed::new(Message::Accepted { ballot, slots: vec![slot] });
         match self.votes.get(&slot) {
             Some(vote) if vote.ballot == ballot => {
@@ -121,5 +140,17 @@ impl<C: Command> Acceptor<C> {
     /// reports them as chosen, never as nothing.
     pub fn truncate(&mut self, through: Slot) {
         self.votes = self.votes.split_off(&through.next());
+        if mutant!(TruncationDropsPromise) {
+            self.promised = self.highest_ballot();
+        }
+    }
+}
+
+/// Tells of all votes as if they had been cast with `ballot`, as a mutant does.
+fn raise_votes<C>(reports: &mut BTreeMap<Slot, Report<C>>, ballot: Ballot) {
+    for report in reports.values_mut() {
+        if let Report::Vote(vote) = report {
+            vote.ballot = ballot;
+        }
     }
 }

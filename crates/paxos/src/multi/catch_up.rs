@@ -1,5 +1,7 @@
 //! Catching up: a member that missed chosen slots asks any member that knows them.
 
+use synod_probe::mutant;
+
 use crate::multi::core::{Core, Output};
 use crate::multi::entry::{Command, Entry};
 use crate::multi::message::Message;
@@ -10,7 +12,7 @@ use crate::slot::Slot;
 impl<C: Command> Core<C> {
     /// Asks `source` for what is missing, unless a request is already under way.
     pub(super) fn fetch_if_behind(&mut self, source: NodeId) {
-        if source == self.id || self.fetching || !self.learner.is_behind() {
+        if mutant!(NeverFetches) || source == self.id || self.fetching || !self.learner.is_behind() {
             return;
         }
         self.fetching = true;
@@ -32,6 +34,11 @@ impl<C: Command> Core<C> {
                 bytes += entry.size() + 64;
                 entries.push(entry.clone());
             }
+        }
+        if mutant!(VotesTakenForChosen) {
+            let votes =
+                self.acceptor.votes_from(from).zip(from.0..).take_while(|((slot, _), next)| slot.0 == *next);
+            entries = votes.map(|((_, vote), _)| vote.value.clone()).collect();
         }
         let (chosen, truncated) = (self.learner.through(), self.learner.truncated());
         self.send(asker, Message::Fetched { from, entries, chosen, truncated });
@@ -73,7 +80,11 @@ impl<C: Command> Core<C> {
     /// to be written for that; no message waits for the write.
     pub(super) fn record_unless_voted(&mut self, slot: Slot) {
         let Some(chosen) = self.learner.chosen(slot) else { return };
-        if self.acceptor.vote(slot).is_some_and(|vote| vote.value == *chosen) {
+        if self
+            .acceptor
+            .vote(slot)
+            .is_some_and(|vote| vote.value == *chosen || mutant!(FetchedValueNotWritten))
+        {
             return;
         }
         let record = Record::Chosen { slot, entry: chosen.clone() };
@@ -110,7 +121,7 @@ impl<C: Command> Core<C> {
         if !self.learner.install(slot) {
             self.learner.truncate(slot);
         }
-        self.acceptor.truncate(slot);
+        self.acceptor.truncate(if mutant!(InstallDropsVotes) { Slot::MAX } else { slot });
         self.delivered = slot;
         self.fetching = false;
         true

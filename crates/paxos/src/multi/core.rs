@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use synod_probe::mutant;
 use thiserror::Error;
 
 use crate::ballot::Ballot;
@@ -481,7 +482,7 @@ impl<C: Command> Core<C> {
         }
         self.records.extend(answer.record);
         self.seal(token, to, answer.message);
-        if !changed {
+        if !changed || mutant!(ReplyBeforeWrite) {
             self.release();
         }
     }
@@ -546,13 +547,17 @@ impl<C: Command> Core<C> {
 
     /// Asks whether a higher ballot would be promised. Changes nothing durable anywhere.
     pub fn pre_check(&mut self) {
+        if mutant!(PreCheckSkipped) {
+            return self.campaign(self.election.next_ballot());
+        }
         let ballot = self.election.start_pre_check(self.membership.acceptors());
         self.broadcast(Message::PreCheck { ballot });
         self.judge_pre_check(None);
     }
 
     fn handle_pre_check(&mut self, from: NodeId, ballot: Ballot) {
-        let granted = ballot > self.acceptor.promised() && !self.election.is_happy();
+        let happy = self.election.is_happy() && !mutant!(PreCheckGrantedWhenHappy);
+        let granted = ballot > self.acceptor.promised() && !happy;
         let promised = self.durable_promise();
         self.send(from, Message::PreCheckReply { ballot, granted, promised });
     }
@@ -606,7 +611,9 @@ impl<C: Command> Core<C> {
         let token = self.write();
         self.used_token = token;
         for other in self.membership.acceptors().acceptors().collect::<Vec<_>>() {
-            if other != self.id {
+            if other != self.id && mutant!(PrepareBeforeWrite) {
+                self.send(other, Message::Prepare { ballot, from });
+            } else if other != self.id {
                 self.seal(token, other, Sealed::new(Message::Prepare { ballot, from }));
             }
         }
@@ -616,6 +623,9 @@ impl<C: Command> Core<C> {
 
     /// Sends again what was not answered: lost messages are nothing but late ones.
     pub fn resend(&mut self) {
+        if mutant!(NothingSentAgain) {
+            return;
+        }
         if let Some(leader) = &self.leader {
             let ballot = leader.ballot();
             if leader.is_leading() {
@@ -716,7 +726,7 @@ impl<C: Command> Core<C> {
     fn handle_accepted(&mut self, from: NodeId, ballot: Ballot, slots: &[Slot]) {
         for slot in slots {
             let Some(leader) = &mut self.leader else { return };
-            if leader.ballot() != ballot {
+            if leader.ballot() != ballot && !mutant!(VotesOfOtherBallotsCounted) {
                 return;
             }
             if let Some(entry) = leader.handle_accepted(from, *slot, self.membership.acceptors()) {
@@ -760,7 +770,7 @@ impl<C: Command> Core<C> {
     /// Tells a leader of what was learned elsewhere. One that proposed something else has lost its ballot.
     pub(super) fn leader_learns(&mut self, slot: Slot, entry: &Entry<C>) {
         let lost = self.leader.as_mut().is_some_and(|leader| leader.handle_chosen(slot, entry));
-        if lost {
+        if lost && !mutant!(LeaderKeepsLostBallot) {
             self.stop_leading();
         }
     }

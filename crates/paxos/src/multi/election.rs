@@ -8,6 +8,8 @@
 
 use std::collections::BTreeMap;
 
+use synod_probe::mutant;
+
 use crate::ballot::Ballot;
 use crate::multi::message::Health;
 use crate::node::NodeId;
@@ -145,7 +147,7 @@ impl Election {
             promises.insert(acceptors, self.id);
         }
         for (node, health) in &self.connected {
-            if health.promised == Some(leading.ballot) {
+            if health.promised == Some(leading.ballot) || mutant!(HappyIgnoresPromise) {
                 promises.insert(acceptors, *node);
             }
         }
@@ -157,7 +159,9 @@ impl Election {
 
     fn follows_happily(&self) -> bool {
         let Some(leader) = self.leader else { return false };
-        self.connected.get(&leader.node).is_some_and(|health| health.happy && health.leader == Some(leader))
+        self.connected.get(&leader.node).is_some_and(|health| {
+            (health.happy || mutant!(StickyLeaderWithoutQuorum)) && health.leader == Some(leader)
+        })
     }
 
     /// Whether this member may offer itself, by what the last round showed.
@@ -170,7 +174,7 @@ impl Election {
         acceptors.contains(self.id)
             && !self.happy
             && reachable.is_met()
-            && !self.connected.values().any(|health| health.happy)
+            && (mutant!(OthersHappinessIgnored) || !self.connected.values().any(|health| health.happy))
     }
 
     /// Whether, in the last round, somebody had promised more than `ballot`: a happy leader goes above it.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use synod_probe::mutant;
+
 use crate::ballot::Ballot;
 use crate::choose::{Choice, choose};
 use crate::multi::entry::{Command, Entry};
@@ -178,7 +180,8 @@ impl<C: Command> Leader<C> {
         window: &Window,
     ) -> Option<Recovery<C>> {
         let Phase::Preparing { quorum, promises } = &mut self.phase else { return None };
-        if promise.ballot != self.ballot || promise.from != self.from {
+        let asked = promise.ballot == self.ballot && promise.from == self.from;
+        if !asked && !mutant!(PromiseOfOtherBallotCounted) {
             return None;
         }
         if quorum.insert(acceptors, from) {
@@ -207,10 +210,11 @@ impl<C: Command> Leader<C> {
             })
         };
         let chosen = promises.iter().map(|(node, promise)| (promise.chosen, *node)).max();
+        let chosen = chosen.filter(|_| !mutant!(ChosenPrefixIgnored));
         let base = chosen.map_or(Slot::ZERO, |(slot, _)| slot).max(learner.through());
         let highest = promises.values().filter_map(|promise| promise.reports.last()).map(|(slot, _)| *slot);
         self.recovered = highest.fold(base, Slot::max);
-        self.next_slot = self.recovered.next();
+        self.next_slot = if mutant!(RecoveredSlotsReused) { base.next() } else { self.recovered.next() };
         let mut recovery = Recovery {
             learned: Vec::new(),
             proposals: Vec::new(),
@@ -234,10 +238,10 @@ impl<C: Command> Leader<C> {
                     .collect();
                 recovery.competing |= votes.windows(2).any(|pair| pair[0] != pair[1]);
                 let entry = match choose(self.ballot, votes) {
-                    Choice::Bound(entry) => entry,
-                    Choice::Free => self.gap(window),
+                    Choice::Bound(entry) => Some(entry),
+                    Choice::Free => (!mutant!(GapLeft)).then(|| self.gap(window)),
                 };
-                recovery.proposals.push(self.propose(slot, entry, acceptors));
+                recovery.proposals.extend(entry.map(|entry| self.propose(slot, entry, acceptors)));
             }
             slot = slot.next();
         }
@@ -253,7 +257,11 @@ impl<C: Command> Leader<C> {
 
     fn propose(&mut self, slot: Slot, entry: Entry<C>, acceptors: &QuorumSystem) -> Proposal<C> {
         self.bytes_in_flight += entry.size();
-        let in_flight = InFlight { entry: entry.clone(), votes: acceptors.phase2() };
+        let mut votes = acceptors.phase2();
+        if mutant!(OwnVoteCountedAtOnce) {
+            votes.insert(acceptors, self.ballot.node);
+        }
+        let in_flight = InFlight { entry: entry.clone(), votes };
         let previous = self.in_flight.insert(slot, in_flight);
         assert!(previous.is_none(), "{} would carry a second value in {slot}", self.ballot);
         Proposal { slot, entry }
@@ -298,7 +306,7 @@ impl<C: Command> Leader<C> {
     ) -> Option<Entry<C>> {
         let in_flight = self.in_flight.get_mut(&slot)?;
         in_flight.votes.insert(acceptors, from);
-        if !in_flight.votes.is_met() {
+        if !in_flight.votes.is_met() && !mutant!(Canary) {
             return None;
         }
         self.take(slot)

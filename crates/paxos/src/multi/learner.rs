@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use synod_probe::mutant;
+
 use crate::ballot::Ballot;
 use crate::multi::acceptor::Acceptor;
 use crate::multi::entry::{Command, Entry};
@@ -78,6 +80,9 @@ impl<C: Command> Learner<C> {
             return false;
         }
         self.chosen.insert(slot, entry);
+        if mutant!(GapSkipped) {
+            self.through = self.through.max(slot);
+        }
         while self.chosen.contains_key(&self.through.next()) {
             self.through = self.through.next();
         }
@@ -102,7 +107,7 @@ impl<C: Command> Learner<C> {
                 if slot > through {
                     break;
                 }
-                if vote.ballot == ballot && !self.is_chosen(slot) {
+                if (vote.ballot == ballot || mutant!(CommitNoticeUnchecked)) && !self.is_chosen(slot) {
                     learned.push((slot, vote.value.clone()));
                 }
             }

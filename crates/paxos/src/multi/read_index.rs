@@ -1,6 +1,8 @@
 //! How a replica confirms reads: as asker on every node, as asked on the leader. The rule is in
 //! [`reads`](crate::multi::reads).
 
+use synod_probe::mutant;
+
 use crate::ballot::Ballot;
 use crate::durable::Sealed;
 use crate::multi::core::{Core, Output};
@@ -39,14 +41,29 @@ impl<C: Command> Core<C> {
     }
 
     pub(super) fn handle_read_index(&mut self, from: NodeId, read: ReadId) {
-        match self.leader.as_ref().filter(|leader| leader.is_leading()) {
+        let takes = |leader: &&Leader<C>| leader.is_leading() || mutant!(ReadTakenByCandidate);
+        match self.leader.as_ref().filter(takes) {
             Some(leader) => {
-                let index = self.learner.through().max(leader.recovered());
+                let index = self.read_index(leader);
+                if mutant!(ReadWithoutRound) {
+                    return self.answer_read(read, Some(index));
+                }
                 self.confirmations.arrive(read, index);
             }
             None if from != self.id => self.answer_read(read, None),
             None => {}
         }
+    }
+
+    /// Everything acknowledged before now lies at or below it.
+    fn read_index(&self, leader: &Leader<C>) -> Slot {
+        if mutant!(ReadIgnoresRecoveredSlots) {
+            return self.learner.through();
+        }
+        if mutant!(ReadIgnoresChosenSlots) {
+            return leader.recovered();
+        }
+        self.learner.through().max(leader.recovered())
     }
 
     pub(super) fn start_confirmation(&mut self) {
@@ -61,7 +78,7 @@ impl<C: Command> Core<C> {
     }
 
     pub(super) fn handle_confirm(&mut self, from: NodeId, ballot: Ballot, round: u64) {
-        if self.acceptor.promised() != ballot {
+        if self.acceptor.promised() != ballot && !mutant!(ReadConfirmedByAnyPromise) {
             return;
         }
         let confirmed = Message::Confirmed { ballot, round };

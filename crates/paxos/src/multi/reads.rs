@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use synod_probe::mutant;
+
 use crate::ballot::Ballot;
 use crate::multi::message::ReadId;
 use crate::node::{Incarnation, NodeId};
@@ -33,7 +35,9 @@ impl Confirmations {
     pub fn arrive(&mut self, read: ReadId, index: Slot) {
         let known = self.waiting.iter().any(|(other, _)| *other == read)
             || self.running.iter().flat_map(|round| &round.reads).any(|(other, _)| *other == read);
-        if !known {
+        if let Some(round) = self.running.as_mut().filter(|_| mutant!(ReadSharesSentRound) && !known) {
+            round.reads.push((read, index));
+        } else if !known {
             self.waiting.push_back((read, index));
         }
     }
@@ -63,7 +67,7 @@ impl Confirmations {
         acceptors: &QuorumSystem,
     ) -> Vec<(ReadId, Slot)> {
         let Some(round) = &mut self.running else { return Vec::new() };
-        if number != self.round || ballot != round.ballot {
+        if (number != self.round && !mutant!(ReadRoundUnchecked)) || ballot != round.ballot {
             return Vec::new();
         }
         round.answers.insert(acceptors, from);
@@ -113,7 +117,10 @@ impl Readers {
 
     /// A read that arrived just now. It may share a request only with others that have not been sent.
     pub fn arrive(&mut self, ticket: Ticket) {
-        self.unsent.push(ticket);
+        match self.asked.values_mut().next_back().filter(|_| mutant!(ReadSharesSentRequest)) {
+            Some(request) => request.tickets.push(ticket),
+            None => self.unsent.push(ticket),
+        }
     }
 
     /// The request to send to the leader of `ballot` now, if some reads have not been sent.
@@ -130,7 +137,8 @@ impl Readers {
     /// Takes the answer to a request of this process; others' are ignored. Without a slot the reads go back
     /// to wait for a leader.
     pub fn handle_reply(&mut self, read: ReadId, slot: Option<Slot>) -> Vec<Ticket> {
-        if read.node != self.node || read.incarnation != self.incarnation {
+        let mine = read.incarnation == self.incarnation || mutant!(ReadAnswerOfOtherProcess);
+        if read.node != self.node || !mine {
             return Vec::new();
         }
         let Some(Request { tickets, .. }) = self.asked.remove(&read.number) else { return Vec::new() };

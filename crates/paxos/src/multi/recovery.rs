@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use synod_probe::mutant;
+
 use crate::choose::Vote;
 use crate::multi::acceptor::Acceptor;
 use crate::multi::entry::Command;
@@ -29,6 +31,9 @@ pub(super) fn remember<C: Command>(
             Record::Commit { through } => committed = committed.max(through),
             Record::Vote { .. } | Record::Chosen { .. } => {}
         }
+    }
+    if mutant!(VoteForgotten) {
+        votes.retain(|slot, _| *slot <= committed);
     }
     let mut learner = Learner::new(checkpoint);
     for (slot, entry) in &fetched {

@@ -1,5 +1,7 @@
 //! The acceptor: the memory of the group.
 
+use synod_probe::mutant;
+
 use crate::ballot::Ballot;
 use crate::choose::Vote;
 use crate::durable::Sealed;
@@ -55,9 +57,10 @@ impl<V: Value> Acceptor<V> {
         for record in records {
             let promised = match record {
                 Record::Used(_) => continue,
+                Record::Promised(_) if mutant!(PromiseForgotten) => continue,
                 Record::Promised(ballot) => *ballot,
                 Record::Voted(vote) => {
-                    acceptor.vote = Some(vote.clone());
+                    acceptor.vote = (!mutant!(VoteForgotten)).then(|| vote.clone());
                     vote.ballot
                 }
             };
@@ -86,7 +89,7 @@ impl<V: Value> Acceptor<V> {
     /// Asked again with the promised ballot, it answers again, for the first answer may have been lost: with
     /// the same promise, or, if it has voted since, with the vote.
     pub fn handle_prepare(&mut self, ballot: Ballot) -> Answer<V> {
-        if ballot < self.promised {
+        if ballot < self.promised && !mutant!(PromiseLowered) {
             return self.refuse(ballot);
         }
         if let Some(vote) = &self.vote
@@ -95,8 +98,12 @@ impl<V: Value> Acceptor<V> {
             return Self::voted(vote, None);
         }
         let record = (ballot > self.promised).then_some(Record::Promised(ballot));
+        let mut vote = self.vote.clone();
+        if mutant!(PromisedReportedAsVoted) && ballot > self.promised {
+            vote.iter_mut().for_each(|vote| vote.ballot = self.promised);
+        }
         self.promised = ballot;
-        let message = Sealed::new(Message::Promise { ballot, vote: self.vote.clone() });
+        let message = Sealed::new(Message::Promise { ballot, vote });
         Answer { kind: AnswerKind::Promise, message, record }
     }
 
@@ -106,7 +113,7 @@ impl<V: Value> Acceptor<V> {
     /// # Panics
     /// If `ballot` carried another value before: a ballot carries one value for ever.
     pub fn handle_accept(&mut self, ballot: Ballot, value: V) -> Answer<V> {
-        if ballot < self.promised {
+        if ballot < self.promised && !mutant!(PromiseIgnored) {
             return self.refuse(ballot);
         }
         if let Some(vote) = &self.vote
@@ -115,7 +122,9 @@ impl<V: Value> Acceptor<V> {
             assert!(vote.value == value, "{ballot} carries two values: {:?} and {value:?}", vote.value);
             return Self::voted(vote, None);
         }
-        self.promised = ballot;
+        if !mutant!(AcceptKeepsPromise) {
+            self.promised = self.promised.max(ballot);
+        }
         let vote = self.vote.insert(Vote { ballot, value });
         Self::voted(vote, Some(Record::Voted(vote.clone())))
     }

@@ -6,6 +6,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use synod_probe::mutant;
+
 use crate::ballot::Ballot;
 use crate::choose::Vote;
 use crate::durable::{Gate, Sealed, Token};
@@ -305,7 +307,10 @@ impl<V: Value> Core<V> {
         match proposer.phase() {
             Phase::Idle => {}
             Phase::Preparing { .. } => {
-                if let Some(prepare) = proposer.prepare() {
+                if mutant!(PrepareBeforeWrite) {
+                    let message = Message::Prepare { ballot: proposer.ballot() };
+                    self.send(Letter { to, message });
+                } else if let Some(prepare) = proposer.prepare() {
                     self.hold(to, prepare);
                 }
             }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use synod_probe::mutant;
+
 use crate::ballot::Ballot;
 use crate::choose::Vote;
 use crate::node::NodeId;
@@ -55,10 +57,12 @@ impl<V: Value> Learner<V> {
             return None;
         }
         let acceptors = self.group.acceptors();
+        let ballot =
+            if mutant!(LearnerCountsByValue) { self.first_ballot_for(value, ballot) } else { ballot };
         let (known, votes) = self.counts.entry(ballot).or_insert_with(|| (value.clone(), acceptors.phase2()));
         assert!(known == value, "{ballot} carries two values: {known:?} and {value:?}");
         votes.insert(acceptors, from);
-        if votes.is_met() {
+        if votes.is_met() || mutant!(Canary) {
             let vote = Vote { ballot, value: value.clone() };
             return self.conclude(&vote).then_some(vote);
         }
@@ -66,6 +70,11 @@ impl<V: Value> Learner<V> {
             self.counts.pop_first();
         }
         None
+    }
+
+    /// The lowest ballot heard of that carries `value`: what its votes are wrongly counted under by a mutant.
+    fn first_ballot_for(&self, value: &V, ballot: Ballot) -> Ballot {
+        self.counts.iter().find(|(_, (known, _))| known == value).map_or(ballot, |(first, _)| *first)
     }
 
     /// Takes the word of somebody who knows. Returns whether it is news.

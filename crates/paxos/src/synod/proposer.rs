@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use synod_probe::mutant;
+
 use crate::ballot::Ballot;
 use crate::choose::{Choice, Vote, choose};
 use crate::durable::Sealed;
@@ -63,7 +65,7 @@ impl<V: Value> Proposer<V> {
             Record::Used(ballot) => Some(*ballot),
             Record::Promised(_) | Record::Voted(_) => None,
         });
-        let ballot = used.max().unwrap_or(Ballot::ZERO);
+        let ballot = used.max().filter(|_| !mutant!(BallotReused)).unwrap_or(Ballot::ZERO);
         Proposer { id, group, candidate: None, ballot, phase: Phase::Idle, refusals: BTreeMap::new() }
     }
 
@@ -204,7 +206,10 @@ impl<V: Value> Proposer<V> {
     /// If the reported vote is not below `ballot`, or two votes of one ballot differ (see [`choose`]).
     pub fn handle_promise(&mut self, from: NodeId, ballot: Ballot, vote: Option<Vote<V>>) -> bool {
         let Phase::Preparing { reported, promises } = &mut self.phase else { return false };
-        if ballot != self.ballot || !promises.insert(self.group.acceptors(), from) {
+        if ballot != self.ballot && !mutant!(PromiseOfOtherBallotCounted) {
+            return false;
+        }
+        if !promises.insert(self.group.acceptors(), from) {
             return false;
         }
         reported.insert(from, vote);
@@ -233,12 +238,12 @@ impl<V: Value> Proposer<V> {
     /// If the vote is for another value than this ballot carries.
     pub fn handle_accepted(&mut self, from: NodeId, ballot: Ballot, voted: &V) -> Option<Vote<V>> {
         let Phase::Accepting { value, votes, .. } = &mut self.phase else { return None };
-        if ballot != self.ballot {
+        if ballot != self.ballot && !(mutant!(LearnerCountsByValue) && value == voted) {
             return None;
         }
         assert!(value == voted, "{ballot} carries {value:?}, but {from} voted for {voted:?}");
         votes.insert(self.group.acceptors(), from);
-        votes.is_met().then(|| Vote { ballot, value: value.clone() })
+        (votes.is_met() || mutant!(Canary)).then(|| Vote { ballot, value: value.clone() })
     }
 
     /// Takes note of a refusal of the present ballot. It is not lost yet if the others make a quorum.
