@@ -2,6 +2,8 @@
 
 use std::io::{self, IoSlice};
 
+use synod_probe::mutant;
+
 use crate::disk::{Disk, DiskFile};
 
 /// A file that gets its name only when it is complete and durable. Dropped before, it leaves a temporary file.
@@ -59,9 +61,13 @@ impl AtomicFile {
     /// # Errors
     /// As the disk reports them. Whether the old or the new file stands then is unknown.
     pub fn finish_open(mut self, disk: &mut dyn Disk) -> io::Result<Box<dyn DiskFile>> {
-        self.file.sync()?;
+        if !mutant!(FileNamedBeforeSync) {
+            self.file.sync()?;
+        }
         disk.rename(&self.temporary, &self.name)?;
-        disk.sync_dir()?;
+        if !mutant!(NameNotSynced) {
+            disk.sync_dir()?;
+        }
         Ok(self.file)
     }
 }

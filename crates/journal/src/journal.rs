@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::Bytes;
+use synod_probe::mutant;
 
 use crate::atomic::AtomicFile;
 use crate::disk::{Disk, DiskFile};
@@ -74,7 +75,11 @@ impl Journal {
         let Scan { recovered, proven, link, unproven, closed, cut, obsolete, next } =
             scan(&mut *disk, identity)?;
         // The last batch of a journal is never proven, so it is among those, and the state with it.
-        assert_eq!(recovered.state.as_ref(), unproven.last().map(|batch| &batch.state), "newest state");
+        let newest = unproven.last().map(|batch| &batch.state);
+        assert!(
+            newest == recovered.state.as_ref() || mutant!(UnprovenTailNotRewritten),
+            "the newest state is not written again: {newest:?}"
+        );
         let header = Header { identity, segment: next, after: proven, link, founded: 0 };
         let current = found(&mut *disk, header, &unproven)?;
         clean_up(&mut *disk, &cut, &obsolete)?;
@@ -158,12 +163,17 @@ impl Journal {
         let current = &mut self.current;
         let mut encoder = Encoder::new(current.seed, current.bytes);
         for batch in batches {
-            encoder.push(current.bytes, batch);
+            let synced = if mutant!(SyncedThroughOverstated) { encoder.end() } else { current.bytes };
+            encoder.push(synced, batch);
         }
         let name = segment_name(current.number);
         let written = current.file.append(&encoder.slices());
         written.map_err(|error| JournalError::new(&name, "written", &error))?;
-        current.file.sync().map_err(|error| JournalError::new(&name, "synced", &error))?;
+        let mut synced = if mutant!(SyncSkipped) { Ok(()) } else { current.file.sync() };
+        if mutant!(SyncRetried) && synced.is_err() {
+            synced = current.file.sync();
+        }
+        synced.map_err(|error| JournalError::new(&name, "synced", &error))?;
         current.bytes = encoder.end();
         current.last = encoder.last_checksum();
         current.mark = current.mark.max(highest_mark(batches));
@@ -182,7 +192,7 @@ impl Journal {
 
     fn delete_closed(&mut self, mark: u64) -> Result<usize, JournalError> {
         let mut deleted = 0;
-        while let Some(oldest) = self.closed.front().filter(|oldest| oldest.mark <= mark) {
+        while let Some(oldest) = self.closed.front().filter(|oldest| is_covered(oldest, mark)) {
             // One at a time and durably: a hole in the chain would be taken for damage.
             let name = segment_name(oldest.number);
             let removed = self.disk.remove(&name).and_then(|()| self.disk.sync_dir());
@@ -192,6 +202,11 @@ impl Journal {
         }
         Ok(deleted)
     }
+}
+
+/// Whether nothing in it is above `mark`.
+fn is_covered(segment: &Closed, mark: u64) -> bool {
+    segment.mark <= mark || mutant!(SegmentDeletedTooEarly)
 }
 
 fn highest_mark(batches: &[Batch]) -> u64 {

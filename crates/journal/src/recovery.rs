@@ -14,6 +14,7 @@
 //! was truncated.
 
 use bytes::Bytes;
+use synod_probe::mutant;
 
 use crate::disk::Disk;
 use crate::error::OpenError;
@@ -260,6 +261,7 @@ impl Scan {
         if read.fault.is_some() {
             if let Some((at, synced_through)) = segment.latest_witness(read.end)
                 && synced_through > read.end
+                && !mutant!(DamageTakenForTornTail)
             {
                 let evidence = format!(
                     "the later batch at offset {at} says that everything before offset {synced_through} had been synced"
@@ -277,7 +279,7 @@ impl Scan {
     fn settle_last(&mut self, segment: &Segment, after: Position, founded: u64, read: Batches) {
         let number = segment.header.segment;
         let claimed = read.found.iter().map(|found| found.synced_through).max().unwrap_or(0);
-        let proven = claimed.max(founded);
+        let proven = if mutant!(UnprovenTailNotRewritten) { read.end } else { claimed.max(founded) };
         // A batch behind the founding bytes was written when the segment's name was known to be durable. Without
         // one the name itself may have come from a cache whose write had failed: then nothing is kept of it.
         let keep = proven > HEADER_BYTES as u64 && read.end > founded;

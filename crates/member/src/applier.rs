@@ -6,6 +6,7 @@ use synod_paxos::config::ClusterId;
 use synod_paxos::multi::entry::Entry;
 use synod_paxos::node::{Incarnation, NodeId};
 use synod_paxos::slot::Slot;
+use synod_probe::mutant;
 use synod_store::request::Command;
 use synod_store::response::Applied;
 use synod_store::{Store, View};
@@ -153,7 +154,8 @@ impl Applier {
         let command =
             command.unwrap_or_else(|error| panic!("{slot} holds a command nobody can apply: {error}"));
         let applied = self.store.apply(&command);
-        if submission.origin == self.id && submission.incarnation == self.incarnation {
+        let mine = submission.incarnation == self.incarnation || mutant!(ReplyToOtherProcess);
+        if submission.origin == self.id && mine {
             let sequence = Sequence(submission.sequence);
             self.out.push_back(ApplierOutput::Reply { sequence, slot, applied });
         }
@@ -161,7 +163,7 @@ impl Applier {
 
     /// Replaces the state by one that came from another member, unless this one is as new already.
     pub fn install(&mut self, loaded: LoadedCheckpoint) {
-        if loaded.slot <= self.applied {
+        if loaded.slot <= self.applied && !mutant!(OlderCheckpointInstalled) {
             return;
         }
         for sequence in loaded.sessions.applied(self.id, self.incarnation) {
@@ -188,7 +190,10 @@ impl Applier {
 
     /// The present state as a checkpoint.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::new(self.cluster, self.applied, self.sessions.clone(), self.store.view())
+        let slot = if mutant!(CheckpointPositionApart) { self.applied.next() } else { self.applied };
+        let sessions =
+            if mutant!(SessionsNotInCheckpoint) { Sessions::default() } else { self.sessions.clone() };
+        Checkpoint::new(self.cluster, slot, sessions, self.store.view())
     }
 
     /// The last checkpoint is durable.

@@ -15,6 +15,7 @@ use synod_journal::{Disk, Files};
 use synod_paxos::config::ClusterId;
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
+use synod_probe::mutant;
 use thiserror::Error;
 
 use crate::checkpoint::{CheckpointError, CheckpointLoader, LoadedCheckpoint};
@@ -190,6 +191,11 @@ impl Checkpoints {
         slot: Slot,
         length: u64,
     ) -> io::Result<()> {
+        if mutant!(OldCheckpointRemovedFirst) {
+            while let Some((old, _)) = self.held.lock().bytes.pop_first() {
+                disk.remove(&name(old))?;
+            }
+        }
         file.finish(disk)?;
         self.held.lock().bytes.insert(slot, length);
         self.remove_old(now, disk)

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use synod_paxos::ballot::Ballot;
 use synod_paxos::node::{Incarnation, NodeId};
 use synod_paxos::time::Time;
+use synod_probe::mutant;
 
 use crate::submission::{Body, Submission};
 use crate::voter::{Sequence, WriteFailure};
@@ -82,11 +83,12 @@ impl Outstanding {
 
     /// What to offer to the leader of `ballot` now: what it was not offered yet, or all after a while.
     pub(crate) fn offer(&mut self, now: Time, ballot: Ballot) -> Vec<Submission> {
-        if self.offered_to != Some(ballot) {
+        let again = !mutant!(WriteOfferedOnce);
+        if again && self.offered_to != Some(ballot) {
             self.offered_to = Some(ballot);
             self.unoffered = REGISTRATION;
             self.offered_at = now;
-        } else if now - self.offered_at >= OFFER_AGAIN {
+        } else if again && now - self.offered_at >= OFFER_AGAIN {
             self.offered_at = now;
             let lost = |waiting: &Waiting| now - waiting.since >= OFFER_AGAIN;
             if self.waiting.values().next().is_some_and(lost) {
@@ -95,7 +97,8 @@ impl Outstanding {
         }
         let floor =
             self.waiting.keys().find(|sequence| **sequence > REGISTRATION).copied().unwrap_or(self.next);
-        let end = if self.registered { self.next } else { REGISTRATION + 1 };
+        let end =
+            if self.registered || mutant!(OfferedBeforeRegistration) { self.next } else { REGISTRATION + 1 };
         let offered =
             self.waiting.range(self.unoffered.min(end)..end).map(|(sequence, waiting)| Submission {
                 origin: self.origin,

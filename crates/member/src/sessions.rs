@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use synod_paxos::node::{Incarnation, NodeId};
+use synod_probe::mutant;
 
 use crate::submission::Submission;
 
@@ -37,7 +38,10 @@ pub(crate) struct Session {
 impl Sessions {
     /// A registration's turn came. An older incarnation than the registered one changes nothing.
     pub fn register(&mut self, origin: NodeId, incarnation: Incarnation) {
-        let newer = self.by_member.get(&origin).is_none_or(|session| session.incarnation < incarnation);
+        let newer = self
+            .by_member
+            .get(&origin)
+            .is_none_or(|session| session.incarnation < incarnation || mutant!(OlderRegistrationTaken));
         if newer {
             self.by_member.insert(origin, Session { incarnation, floor: 0, applied: BTreeSet::new() });
         }
@@ -48,14 +52,15 @@ impl Sessions {
         let Some(session) = self.by_member.get_mut(&submission.origin) else {
             return Admission::Unregistered;
         };
-        if session.incarnation != submission.incarnation {
+        if session.incarnation != submission.incarnation && !mutant!(OtherProcessAdmitted) {
             return Admission::Unregistered;
         }
         if submission.floor > session.floor {
             session.floor = submission.floor;
             session.applied = session.applied.split_off(&session.floor);
         }
-        if submission.sequence < session.floor || !session.applied.insert(submission.sequence) {
+        let settled = submission.sequence < session.floor && !mutant!(FloorIgnored);
+        if settled || (!session.applied.insert(submission.sequence) && !mutant!(DedupeForgotten)) {
             return Admission::Repeated;
         }
         Admission::First

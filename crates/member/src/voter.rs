@@ -17,6 +17,7 @@ use synod_paxos::node::{Incarnation, NodeId};
 use synod_paxos::quorum::QuorumError;
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
+use synod_probe::mutant;
 use synod_store::request::Command;
 use thiserror::Error;
 
@@ -447,6 +448,7 @@ impl Voter {
     /// A checkpoint of this member through `slot` is durable: the log below can go.
     pub fn handle_checkpoint_durable(&mut self, now: Time, slot: Slot) {
         self.now = now;
+        let slot = if mutant!(TruncatedBeyondCheckpoint) { self.applied } else { slot };
         let through = Slot(slot.0.saturating_sub(self.config.slots_retained));
         if through > self.replica.core().learner().truncated() {
             self.replica.truncate(through);
@@ -555,6 +557,7 @@ impl Voter {
             Output::ReadReady { ticket, slot } => {
                 let ticket = ReadTicket(ticket.0);
                 if self.reads.remove(&ticket).is_some() {
+                    let slot = if mutant!(ReadNotWaitingForApply) { Slot::ZERO } else { slot };
                     self.out.push_back(VoterOutput::ReadReady { ticket, slot });
                 }
             }

@@ -140,12 +140,70 @@ mutants! {
         ReadTakenByCandidate,
         /// A restarted member takes the answer to a read of the process before.
         ReadAnswerOfOtherProcess,
+        /// A confirmed read is served whatever has been applied.
+        ReadNotWaitingForApply,
     }
     "snapshots and truncation" {
         /// Installing a checkpoint drops the votes above it.
         InstallDropsVotes,
         /// Dropping votes that a checkpoint covers drops the promise with them.
         TruncationDropsPromise,
+        /// An applier replaces its state by an older checkpoint.
+        OlderCheckpointInstalled,
+        /// A checkpoint says that it holds one slot more than was applied to its data.
+        CheckpointPositionApart,
+        /// A checkpoint leaves out which submissions were applied.
+        SessionsNotInCheckpoint,
+        /// The log is truncated up to what is applied, not up to what the durable checkpoint covers.
+        TruncatedBeyondCheckpoint,
+        /// The journal deletes its oldest segments whatever slots they speak of.
+        SegmentDeletedTooEarly,
+        /// The old checkpoint is removed before the new one is durable.
+        OldCheckpointRemovedFirst,
+    }
+    "writes, once" {
+        /// A submission that comes again is applied again.
+        DedupeForgotten,
+        /// A submission that its origin gave up is applied nevertheless.
+        FloorIgnored,
+        /// A submission of a process that is not the registered one is applied.
+        OtherProcessAdmitted,
+        /// The late registration of an earlier process replaces that of the present one.
+        OlderRegistrationTaken,
+        /// A member submits before its registration is chosen.
+        OfferedBeforeRegistration,
+        /// A submission is offered to one leader, once.
+        WriteOfferedOnce,
+        /// A member takes the outcome of an earlier process's submission for that of its own.
+        ReplyToOtherProcess,
+    }
+    "the journal" {
+        /// A write is reported durable without a sync.
+        SyncSkipped,
+        /// A sync that failed is tried again and believed.
+        SyncRetried,
+        /// A file gets its name before its contents are synced.
+        FileNamedBeforeSync,
+        /// A file's new name is not synced.
+        NameNotSynced,
+        /// A batch says that those written with it were synced before it.
+        SyncedThroughOverstated,
+        /// Damage is taken for a torn tail, and what lies behind it is dropped.
+        DamageTakenForTornTail,
+        /// What was recovered but not proven synced is not written again.
+        UnprovenTailNotRewritten,
+        /// A batch is believed whatever its checksum.
+        ChecksumIgnored,
+        /// A batch is believed that was written for another place.
+        MisplacedBatchTaken,
+    }
+    "the store" {
+        /// A transaction succeeds whether its conditions hold or not.
+        CompareIgnored,
+        /// A transaction that is refused half-way leaves its first steps behind.
+        TxnNotRolledBack,
+        /// A compaction may name a revision that is yet to come.
+        CompactionAhead,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Running the steps of one command: all of them at one revision, or none.
 
 use bytes::Bytes;
+use synod_probe::mutant;
 
 use crate::history::Live;
 use crate::range;
@@ -137,7 +138,8 @@ impl<'a> Execution<'a> {
     fn branch(&mut self, txn: &Txn) -> Result<TxnResponse, Refusal> {
         // The conditions of nested transactions too are about the state before the first step.
         let before = self.state.revision;
-        let succeeded = txn.compare.iter().all(|compare| compare.holds(self.state, before));
+        let holds = txn.compare.iter().all(|compare| compare.holds(self.state, before));
+        let succeeded = holds || mutant!(CompareIgnored);
         let steps = if succeeded { &txn.success } else { &txn.failure };
         let mut responses = Vec::with_capacity(steps.len());
         for step in steps {
