@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
 use bytes::Bytes;
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::atomic::AtomicFile;
 use crate::disk::{Disk, DiskFile};
@@ -80,6 +80,7 @@ impl Journal {
             newest == recovered.state.as_ref() || mutant!(UnprovenTailNotRewritten),
             "the newest state is not written again: {newest:?}"
         );
+        mark!(UnprovenTailWrittenAgain if unproven.len() > 1);
         let header = Header { identity, segment: next, after: proven, link, founded: 0 };
         let current = found(&mut *disk, header, &unproven)?;
         clean_up(&mut *disk, &cut, &obsolete)?;
@@ -138,6 +139,8 @@ impl Journal {
         }
         let result = act(self);
         if let Err(error) = &result {
+            mark!(JournalStopped);
+            mark!(DiskFull if matches!(error, JournalError::Full { .. }));
             self.failed = Some(error.clone());
             self.pending = Vec::new();
         }
@@ -182,6 +185,7 @@ impl Journal {
 
     /// Closes the current segment, of which everything is synced, and begins the next with `batches`.
     fn roll(&mut self, batches: &[Batch]) -> Result<(), JournalError> {
+        mark!(SegmentRolled);
         let Current { number, last, bytes, mark, .. } = self.current;
         let after = Position { segment: number, offset: bytes };
         let header = Header { identity: self.identity, segment: number + 1, after, link: last, founded: 0 };
@@ -197,6 +201,7 @@ impl Journal {
             let name = segment_name(oldest.number);
             let removed = self.disk.remove(&name).and_then(|()| self.disk.sync_dir());
             removed.map_err(|error| JournalError::new(&name, "deleted", &error))?;
+            mark!(SegmentDeleted);
             self.closed.pop_front();
             deleted += 1;
         }

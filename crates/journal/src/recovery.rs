@@ -14,7 +14,7 @@
 //! was truncated.
 
 use bytes::Bytes;
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::disk::Disk;
 use crate::error::OpenError;
@@ -183,6 +183,7 @@ impl Segment {
     }
 
     fn damaged(&self, read: &Batches, evidence: String) -> OpenError {
+        mark!(DamageRefused);
         OpenError::Damaged {
             file: segment_name(self.header.segment),
             offset: read.end,
@@ -269,6 +270,7 @@ impl Scan {
                 return Err(segment.damaged(&read, evidence));
             }
             let (file, bytes) = (segment_name(number), segment.bytes.len() as u64 - read.end);
+            mark!(TornTailDropped);
             self.recovered.torn = Some(TornTail { file, offset: read.end, bytes });
         }
         self.settle_last(segment, after, founded, read);

@@ -6,7 +6,7 @@ use synod_paxos::config::ClusterId;
 use synod_paxos::multi::entry::Entry;
 use synod_paxos::node::{Incarnation, NodeId};
 use synod_paxos::slot::Slot;
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 use synod_store::request::Command;
 use synod_store::response::Applied;
 use synod_store::{Store, View};
@@ -155,6 +155,7 @@ impl Applier {
             command.unwrap_or_else(|error| panic!("{slot} holds a command nobody can apply: {error}"));
         let applied = self.store.apply(&command);
         let mine = submission.incarnation == self.incarnation || mutant!(ReplyToOtherProcess);
+        mark!(OutcomeOfEarlierProcess if submission.origin == self.id && submission.incarnation < self.incarnation);
         if submission.origin == self.id && mine {
             let sequence = Sequence(submission.sequence);
             self.out.push_back(ApplierOutput::Reply { sequence, slot, applied });
@@ -166,8 +167,10 @@ impl Applier {
         if loaded.slot <= self.applied && !mutant!(OlderCheckpointInstalled) {
             return;
         }
+        mark!(CheckpointInstalled);
         for sequence in loaded.sessions.applied(self.id, self.incarnation) {
             if !self.sessions.contains(self.id, self.incarnation, sequence) {
+                mark!(AnswerLostInCheckpoint);
                 self.out.push_back(ApplierOutput::ReplyUnknown { sequence: Sequence(sequence) });
             }
         }

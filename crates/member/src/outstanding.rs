@@ -11,7 +11,7 @@ use bytes::Bytes;
 use synod_paxos::ballot::Ballot;
 use synod_paxos::node::{Incarnation, NodeId};
 use synod_paxos::time::Time;
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::submission::{Body, Submission};
 use crate::voter::{Sequence, WriteFailure};
@@ -72,6 +72,7 @@ impl Outstanding {
             return Err(WriteFailure::TooLarge);
         }
         if self.waiting.len() >= COUNT_MAX || self.bytes + command.len() > BYTES_MAX {
+            mark!(WriteRefusedUnderLoad);
             return Err(WriteFailure::TooManyRequests);
         }
         let sequence = self.next;
@@ -85,6 +86,7 @@ impl Outstanding {
     pub(crate) fn offer(&mut self, now: Time, ballot: Ballot) -> Vec<Submission> {
         let again = !mutant!(WriteOfferedOnce);
         if again && self.offered_to != Some(ballot) {
+            mark!(WriteOfferedToNewLeader if self.offered_to.is_some() && !self.waiting.is_empty());
             self.offered_to = Some(ballot);
             self.unoffered = REGISTRATION;
             self.offered_at = now;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use synod_paxos::node::{Incarnation, NodeId};
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::submission::Submission;
 
@@ -53,6 +53,7 @@ impl Sessions {
             return Admission::Unregistered;
         };
         if session.incarnation != submission.incarnation && !mutant!(OtherProcessAdmitted) {
+            mark!(SubmissionOfOtherProcessRefused);
             return Admission::Unregistered;
         }
         if submission.floor > session.floor {
@@ -61,6 +62,7 @@ impl Sessions {
         }
         let settled = submission.sequence < session.floor && !mutant!(FloorIgnored);
         if settled || (!session.applied.insert(submission.sequence) && !mutant!(DedupeForgotten)) {
+            mark!(RepeatedSubmissionDropped);
             return Admission::Repeated;
         }
         Admission::First

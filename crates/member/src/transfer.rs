@@ -6,6 +6,7 @@ use bytes::Bytes;
 use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
+use synod_probe::mark;
 
 /// Bytes of one part, at most.
 pub const PART_BYTES_MAX: u64 = 256 << 10;
@@ -74,6 +75,7 @@ impl Transfer {
             if offset != 0 || Some(slot) < self.slot {
                 return Progress::Ignored;
             }
+            mark!(TransferStartedOver if self.slot.is_some());
             (self.slot, self.received) = (Some(slot), 0);
         }
         let end = offset.saturating_add(bytes.len() as u64);

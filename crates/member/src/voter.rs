@@ -17,7 +17,7 @@ use synod_paxos::node::{Incarnation, NodeId};
 use synod_paxos::quorum::QuorumError;
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 use synod_store::request::Command;
 use thiserror::Error;
 
@@ -416,6 +416,7 @@ impl Voter {
     pub fn write(&mut self, now: Time, command: Bytes) -> Result<Sequence, WriteFailure> {
         self.now = now;
         if self.replica.core().learner().through().0 > self.applied.0 + APPLIER_LAG_MAX {
+            mark!(WriteRefusedUnderLoad);
             return Err(WriteFailure::TooManyRequests);
         }
         self.outstanding.submit(now, command)
@@ -483,6 +484,7 @@ impl Voter {
 
     /// A checkpoint from another member could not be stored or read: it is asked for afresh when needed.
     pub fn handle_checkpoint_refused(&mut self, now: Time) {
+        mark!(CheckpointRefused);
         self.now = now;
         self.transfer = None;
     }
@@ -634,6 +636,7 @@ impl Voter {
         if transfer.try_again(self.now) {
             self.ask_for_part();
         } else {
+            mark!(TransferGivenUp);
             self.transfer = None;
         }
     }

@@ -5,7 +5,7 @@
 //! than n, or (b) v is the value of the highest-numbered proposal among all proposals numbered less than n
 //! accepted by the acceptors in S." (Lamport, *Paxos Made Simple*, §2.2)
 
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::ballot::Ballot;
 
@@ -54,7 +54,10 @@ pub fn choose<'a, V: Clone + Eq + std::fmt::Debug + 'a>(
         }
     }
     match highest {
-        Some(vote) if !mutant!(OwnValuePicked) => Choice::Bound(vote.value.clone()),
+        Some(vote) if !mutant!(OwnValuePicked) => {
+            mark!(VotedValueTakenOver);
+            Choice::Bound(vote.value.clone())
+        }
         _ => Choice::Free,
     }
 }

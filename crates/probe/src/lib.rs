@@ -11,11 +11,17 @@ pub mod mutant;
 #[cfg(all(synod_mutants, not(debug_assertions)))]
 compile_error!("mutants are wrong on purpose: build them with debug assertions, never as a release");
 
-/// Counts that a rare path was reached: `mark!(GapFilledWithNoop)`. See [`mark::Mark`].
+/// Counts that a rare path was reached: `mark!(GapFilledWithNoop)`, or `mark!(GapFilledWithNoop if condition)`. See
+/// [`mark::Mark`].
 #[macro_export]
 macro_rules! mark {
     ($name:ident) => {
         $crate::mark::hit($crate::mark::Mark::$name)
+    };
+    ($name:ident if $condition:expr) => {
+        if $condition {
+            $crate::mark::hit($crate::mark::Mark::$name);
+        }
     };
 }
 

@@ -28,10 +28,98 @@ macro_rules! marks {
 }
 
 marks! {
-    /// A new leader found votes of different ballots for one slot and took the highest.
+    /// A new proposer was bound to a value that somebody had voted for.
+    VotedValueTakenOver,
+    /// A new leader found different votes for one slot and took that of the highest ballot.
     CompetingVotesRecovered,
+    /// A new leader learned from a promise that a slot above the chosen prefix is chosen.
+    ChosenSlotRecovered,
     /// A new leader put a no-op into a slot that nobody had voted in.
     GapFilledWithNoop,
+    /// A new leader put clients' commands into a slot that nobody had voted in.
+    GapFilledWithCommands,
+    /// A promise spoke of slots that are chosen and truncated.
+    TruncatedSlotReported,
+    /// An acceptor refused a ballot below its promise.
+    LowerBallotRefused,
+    /// A vote raised the promise: the acceptor had not seen this ballot's prepare.
+    PromiseRaisedByAccept,
+    /// A ballot was given up because others had promised a higher one.
+    DuelLost,
+    /// A proposer ran a ballot so that a learner may know.
+    BallotRunForLearner,
+    /// A leader ignored a late vote for another of its ballots.
+    VoteOfOtherBallotIgnored,
+    /// A value was chosen before the leader's own vote for it was durable.
+    ChosenWithoutLeadersVote,
+    /// A member would have promised, but said no to a pre-check because it has a happy leader.
+    LeaderSavedByPreCheck,
+    /// A candidate was refused in its pre-check.
+    PreCheckRefused,
+    /// A happy leader ran phase 1 again to get above a promise in its way.
+    LeaderWentHigher,
+    /// A leader stepped down for another's higher ballot.
+    LeaderSteppedDown,
+    /// A leader learned that another value was chosen than the one it had proposed, and gave up its ballot.
+    LeaderLostBallot,
+    /// A leader whose disk or applier was too far behind made way for a healthier member.
+    StalledLeaderMadeWay,
+    /// A leader sent proposals again that were not answered.
+    ProposalSentAgain,
+    /// A leader had commands and no room for them in its window.
+    WindowFull,
+    /// A commit notice found a vote of another ballot, which says nothing of what was chosen.
+    OtherVoteUnderCommitNotice,
+    /// A member learned that another value was chosen than the one it had voted for last.
+    OtherThanVotedFetched,
+    /// A member asked for slots that the other had truncated.
+    FetchedSlotTruncated,
+    /// A read waited for slots that the leader had recovered but not yet seen chosen.
+    ReadWaitedForRecoveredSlots,
+    /// A read came while a round of confirmation was under way and waited for the next.
+    ReadWaitedForNextRound,
+    /// A leadership ended with reads not confirmed.
+    ReadsLostWithLeadership,
+    /// A restarted member was sent the answer to a read of an earlier process.
+    ReadAnswerOfEarlierProcess,
+    /// A checkpoint of another member was installed.
+    CheckpointInstalled,
+    /// A checkpoint was installed by a member that held votes above it.
+    CheckpointInstalledUnderVotes,
+    /// A checkpoint that came was no newer than what the member had.
+    OlderCheckpointIgnored,
+    /// A checkpoint that came could not be used.
+    CheckpointRefused,
+    /// A client's write turned out to be part of an installed checkpoint, its answer lost.
+    AnswerLostInCheckpoint,
+    /// The source of a checkpoint replaced it, so that its transfer began anew.
+    TransferStartedOver,
+    /// The source of a checkpoint fell silent.
+    TransferGivenUp,
+    /// A submission that had been applied before came again in the log.
+    RepeatedSubmissionDropped,
+    /// A submission of a process that is no longer the registered one came in the log.
+    SubmissionOfOtherProcessRefused,
+    /// A member applied a submission that an earlier process of its own had made.
+    OutcomeOfEarlierProcess,
+    /// Waiting writes were offered to another leader than before.
+    WriteOfferedToNewLeader,
+    /// A write was refused because too much was in flight or not yet applied.
+    WriteRefusedUnderLoad,
+    /// A torn tail was cut from a journal.
+    TornTailDropped,
+    /// More than the last batch of a journal had to be written again at a start.
+    UnprovenTailWrittenAgain,
+    /// Damage inside a journal was found, and the start refused.
+    DamageRefused,
+    /// A journal began another segment.
+    SegmentRolled,
+    /// A journal deleted a segment that a checkpoint covers.
+    SegmentDeleted,
+    /// The disk failed, and the journal stopped for good.
+    JournalStopped,
+    /// The disk was full.
+    DiskFull,
 }
 
 thread_local! {

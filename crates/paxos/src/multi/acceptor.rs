@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::ballot::Ballot;
 use crate::choose::Vote;
@@ -85,6 +85,7 @@ impl<C: Command> Acceptor<C> {
         let promise_raised = ballot > self.promised;
         let promised = std::mem::replace(&mut self.promised, ballot);
         let chosen = if mutant!(TruncatedReportedAsNothing) { Slot::ZERO } else { learner.through() };
+        mark!(TruncatedSlotReported if learner.truncated() >= from);
         let first = from.max(chosen.next());
         let mut reports: BTreeMap<Slot, Report<C>> =
             self.votes_from(first).map(|(slot, vote)| (slot, Report::Vote(vote.clone()))).collect();
@@ -108,6 +109,7 @@ impl<C: Command> Acceptor<C> {
             return self.refuse(ballot);
         }
         let promise_raised = ballot > self.promised;
+        mark!(PromiseRaisedByAccept if promise_raised);
         if !mutant!(AcceptKeepsPromise) {
             self.promised = self.promised.max(ballot);
         }
@@ -130,6 +132,7 @@ impl<C: Command> Acceptor<C> {
     }
 
     fn refuse(&self, ballot: Ballot) -> Answer<C> {
+        mark!(LowerBallotRefused);
         let message = Sealed::new(Message::Nack { ballot, promised: self.promised });
         Answer { message, promise_raised: false, record: None }
     }

@@ -1,6 +1,6 @@
 //! Catching up: a member that missed chosen slots asks any member that knows them.
 
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::multi::core::{Core, Output};
 use crate::multi::entry::{Command, Entry};
@@ -61,6 +61,7 @@ impl<C: Command> Core<C> {
             slot = slot.next();
         }
         if truncated > self.learner.through() {
+            mark!(FetchedSlotTruncated);
             self.out.push_back(Output::CheckpointNeeded { from: source, truncated });
         } else if self.learner.through() > before {
             // Only news leads to another request: a duplicate that did would multiply for ever.
@@ -87,6 +88,7 @@ impl<C: Command> Core<C> {
         {
             return;
         }
+        mark!(OtherThanVotedFetched if self.acceptor.vote(slot).is_some());
         let record = Record::Chosen { slot, entry: chosen.clone() };
         self.write();
         self.records.push(record);
@@ -111,8 +113,10 @@ impl<C: Command> Core<C> {
     /// Returns whether it is ahead of what this node had handed out; otherwise it is ignored.
     pub fn install(&mut self, slot: Slot) -> bool {
         if slot <= self.delivered {
+            mark!(OlderCheckpointIgnored);
             return false;
         }
+        mark!(CheckpointInstalledUnderVotes if self.acceptor.highest_voted() > slot);
         // What was chosen below is not known any more, so a leader that proposed there cannot tell whether it
         // lost its ballot; and its commit notices would vouch for its own values.
         if self.oldest_in_flight().is_some_and(|oldest| oldest <= slot) {

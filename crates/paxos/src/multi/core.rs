@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 use thiserror::Error;
 
 use crate::ballot::Ballot;
@@ -529,6 +529,7 @@ impl<C: Command> Core<C> {
         if let Some(leading) = leading.filter(|_| self.election.is_happy())
             && (self.election.is_outbid(leading.ballot) || self.acceptor.promised() > leading.ballot)
         {
+            mark!(LeaderWentHigher);
             let ballot = self.election.next_ballot();
             self.campaign(ballot);
         }
@@ -558,6 +559,7 @@ impl<C: Command> Core<C> {
     fn handle_pre_check(&mut self, from: NodeId, ballot: Ballot) {
         let happy = self.election.is_happy() && !mutant!(PreCheckGrantedWhenHappy);
         let granted = ballot > self.acceptor.promised() && !happy;
+        mark!(LeaderSavedByPreCheck if happy && ballot > self.acceptor.promised());
         let promised = self.durable_promise();
         self.send(from, Message::PreCheckReply { ballot, granted, promised });
     }
@@ -654,6 +656,7 @@ impl<C: Command> Core<C> {
                 messages.push((node, Message::Accept { ballot, slot, entry, commit }));
             }
         }
+        mark!(ProposalSentAgain if !messages.is_empty());
         for (node, message) in messages {
             self.out.push_back(Output::Send { to: vec![node], message });
         }
@@ -727,6 +730,7 @@ impl<C: Command> Core<C> {
         for slot in slots {
             let Some(leader) = &mut self.leader else { return };
             if leader.ballot() != ballot && !mutant!(VotesOfOtherBallotsCounted) {
+                mark!(VoteOfOtherBallotIgnored);
                 return;
             }
             if let Some(entry) = leader.handle_accepted(from, *slot, self.membership.acceptors()) {
@@ -743,6 +747,7 @@ impl<C: Command> Core<C> {
             .as_ref()
             .is_some_and(|leader| leader.ballot() == ballot && promised > ballot && !leader.is_leading());
         if refused {
+            mark!(DuelLost);
             self.leader = None;
             self.refused = true;
         }
@@ -752,6 +757,7 @@ impl<C: Command> Core<C> {
     fn yield_to_higher(&mut self) {
         let lost = self.leader.as_ref().is_some_and(|leader| self.election.leader() > Some(leader.ballot()));
         if lost {
+            mark!(LeaderSteppedDown);
             self.stop_leading();
         }
     }
@@ -770,6 +776,7 @@ impl<C: Command> Core<C> {
     /// Tells a leader of what was learned elsewhere. One that proposed something else has lost its ballot.
     pub(super) fn leader_learns(&mut self, slot: Slot, entry: &Entry<C>) {
         let lost = self.leader.as_mut().is_some_and(|leader| leader.handle_chosen(slot, entry));
+        mark!(LeaderLostBallot if lost);
         if lost && !mutant!(LeaderKeepsLostBallot) {
             self.stop_leading();
         }

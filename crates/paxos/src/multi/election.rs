@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::ballot::Ballot;
 use crate::multi::message::Health;
@@ -154,6 +154,7 @@ impl Election {
         // A stalled leader makes way only for somebody healthier; if there is nobody it goes on.
         let healthier =
             self.connected.iter().any(|(node, health)| acceptors.contains(*node) && !health.stalled);
+        mark!(StalledLeaderMadeWay if leading.complete && leading.stalled && healthier);
         leading.complete && promises.is_met() && !(leading.stalled && healthier)
     }
 
@@ -209,6 +210,7 @@ impl Election {
                 return PreCheck::Open;
             }
             if !granted {
+                mark!(PreCheckRefused);
                 self.candidacy = None;
                 self.highest = self.highest.max(promised.unwrap_or(Ballot::ZERO));
                 return PreCheck::Refused;

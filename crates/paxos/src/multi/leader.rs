@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::ballot::Ballot;
 use crate::choose::{Choice, choose};
@@ -245,13 +245,21 @@ impl<C: Command> Leader<C> {
             }
             slot = slot.next();
         }
+        mark!(CompetingVotesRecovered if recovery.competing);
+        mark!(ChosenSlotRecovered if !recovery.learned.is_empty());
         recovery
     }
 
     fn gap(&mut self, window: &Window) -> Entry<C> {
         match window.gaps {
-            GapFill::Commands if !self.queue.is_empty() => self.batch(window),
-            GapFill::Commands | GapFill::Noops => Entry::Noop,
+            GapFill::Commands if !self.queue.is_empty() => {
+                mark!(GapFilledWithCommands);
+                self.batch(window)
+            }
+            GapFill::Commands | GapFill::Noops => {
+                mark!(GapFilledWithNoop);
+                Entry::Noop
+            }
         }
     }
 
@@ -269,11 +277,11 @@ impl<C: Command> Leader<C> {
 
     /// The next slot's proposal, if the window has room and commands wait.
     pub fn next_proposal(&mut self, acceptors: &QuorumSystem, window: &Window) -> Option<Proposal<C>> {
-        if !self.is_leading()
-            || self.queue.is_empty()
-            || self.in_flight.len() >= window.slots
-            || self.bytes_in_flight >= window.bytes
-        {
+        if !self.is_leading() || self.queue.is_empty() {
+            return None;
+        }
+        if self.in_flight.len() >= window.slots || self.bytes_in_flight >= window.bytes {
+            mark!(WindowFull);
             return None;
         }
         let entry = self.batch(window);
@@ -309,6 +317,7 @@ impl<C: Command> Leader<C> {
         if !in_flight.votes.is_met() && !mutant!(Canary) {
             return None;
         }
+        mark!(ChosenWithoutLeadersVote if !in_flight.votes.contains(self.ballot.node));
         self.take(slot)
     }
 

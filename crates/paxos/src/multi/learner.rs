@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::ballot::Ballot;
 use crate::multi::acceptor::Acceptor;
@@ -107,6 +107,7 @@ impl<C: Command> Learner<C> {
                 if slot > through {
                     break;
                 }
+                mark!(OtherVoteUnderCommitNotice if vote.ballot != ballot && !self.is_chosen(slot));
                 if (vote.ballot == ballot || mutant!(CommitNoticeUnchecked)) && !self.is_chosen(slot) {
                     learned.push((slot, vote.value.clone()));
                 }

@@ -1,7 +1,7 @@
 //! How a replica confirms reads: as asker on every node, as asked on the leader. The rule is in
 //! [`reads`](crate::multi::reads).
 
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::ballot::Ballot;
 use crate::durable::Sealed;
@@ -57,6 +57,7 @@ impl<C: Command> Core<C> {
 
     /// Everything acknowledged before now lies at or below it.
     fn read_index(&self, leader: &Leader<C>) -> Slot {
+        mark!(ReadWaitedForRecoveredSlots if leader.recovered() > self.learner.through());
         if mutant!(ReadIgnoresRecoveredSlots) {
             return self.learner.through();
         }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::ballot::Ballot;
 use crate::multi::message::ReadId;
@@ -35,6 +35,7 @@ impl Confirmations {
     pub fn arrive(&mut self, read: ReadId, index: Slot) {
         let known = self.waiting.iter().any(|(other, _)| *other == read)
             || self.running.iter().flat_map(|round| &round.reads).any(|(other, _)| *other == read);
+        mark!(ReadWaitedForNextRound if self.running.is_some() && !known);
         if let Some(round) = self.running.as_mut().filter(|_| mutant!(ReadSharesSentRound) && !known) {
             round.reads.push((read, index));
         } else if !known {
@@ -80,6 +81,7 @@ impl Confirmations {
     /// The leadership ended: whose reads were not confirmed.
     pub fn abandon(&mut self) -> Vec<ReadId> {
         let running = self.running.take().map_or(Vec::new(), |round| round.reads);
+        mark!(ReadsLostWithLeadership if !running.is_empty() || !self.waiting.is_empty());
         running.into_iter().chain(self.waiting.drain(..)).map(|(read, _)| read).collect()
     }
 }
@@ -138,6 +140,7 @@ impl Readers {
     /// to wait for a leader.
     pub fn handle_reply(&mut self, read: ReadId, slot: Option<Slot>) -> Vec<Ticket> {
         let mine = read.incarnation == self.incarnation || mutant!(ReadAnswerOfOtherProcess);
+        mark!(ReadAnswerOfEarlierProcess if read.incarnation < self.incarnation);
         if read.node != self.node || !mine {
             return Vec::new();
         }

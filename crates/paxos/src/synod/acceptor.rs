@@ -1,6 +1,6 @@
 //! The acceptor: the memory of the group.
 
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::ballot::Ballot;
 use crate::choose::Vote;
@@ -122,6 +122,7 @@ impl<V: Value> Acceptor<V> {
             assert!(vote.value == value, "{ballot} carries two values: {:?} and {value:?}", vote.value);
             return Self::voted(vote, None);
         }
+        mark!(PromiseRaisedByAccept if ballot > self.promised);
         if !mutant!(AcceptKeepsPromise) {
             self.promised = self.promised.max(ballot);
         }
@@ -135,6 +136,7 @@ impl<V: Value> Acceptor<V> {
     }
 
     fn refuse(&self, ballot: Ballot) -> Answer<V> {
+        mark!(LowerBallotRefused);
         let message = Sealed::new(Message::Nack { ballot, promised: self.promised });
         Answer { kind: AnswerKind::Refusal, message, record: None }
     }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::ballot::Ballot;
 use crate::choose::Vote;
@@ -289,6 +289,7 @@ impl<V: Value> Core<V> {
         }
         self.inquirers.insert(from);
         if self.proposer.as_ref().is_some_and(Proposer::is_idle) {
+            mark!(BallotRunForLearner);
             self.start_ballot();
         }
     }

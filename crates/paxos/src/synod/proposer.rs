@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 
 use crate::ballot::Ballot;
 use crate::choose::{Choice, Vote, choose};
@@ -128,6 +128,7 @@ impl<V: Value> Proposer<V> {
     /// Of the promises in the way of the last ballot it beats the lowest that suffice for a quorum, and none
     /// that cannot be beaten: one confused acceptor with a huge round does not drag the group up there.
     pub fn start(&mut self, above: Ballot) -> Option<Record<V>> {
+        mark!(DuelLost if self.is_hopeless());
         let mut in_the_way: Vec<Ballot> = self.refusals.values().copied().collect();
         in_the_way.retain(|promised| promised.round < Ballot::ROUND_MAX);
         in_the_way.sort_unstable();
