@@ -6,9 +6,16 @@
 //! Beside it stands a model checker that explores every schedule of small configurations of the same code.
 
 pub mod check;
+pub mod checkers;
+pub mod clients;
 pub mod clock;
+pub mod faults;
 pub mod history;
+pub mod machine;
+pub mod network;
 pub mod program;
 pub mod programs;
 pub mod random;
+pub mod run;
 pub mod trace;
+pub mod world;

@@ -1,6 +1,7 @@
 //! What runs in the world: one node's program, between a network, a disk and clients.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use bytes::Bytes;
 use synod_journal::MemoryDisk;
@@ -9,7 +10,9 @@ use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
 
-use crate::history::{Answer, Operation};
+use crate::clients::Workload;
+use crate::history::Answer;
+pub use crate::history::Operation;
 
 /// Names a client's operation at the node it was sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -240,7 +243,10 @@ pub struct Standing {
 /// The program of one node. All times are on the node's own clock.
 pub trait Program: Debug + Sized {
     /// What the world is told once for all nodes.
-    type Setup: Clone + Debug;
+    type Setup: Clone + Debug + Default;
+
+    /// What clients ask it for.
+    const WORKLOAD: Workload;
 
     /// The protocol's name.
     const NAME: &'static str;
@@ -279,6 +285,12 @@ pub trait Program: Debug + Sized {
 
     /// How it stands.
     fn standing(&self) -> Standing;
+
+    /// Of the whole state machine, to be compared with other nodes that have applied as much.
+    fn state(&self) -> Digest;
+
+    /// How long without a happy leader before a node offers itself.
+    fn election_timeout(setup: &Self::Setup) -> Duration;
 
     /// What a frame is, in a few words for people.
     fn describe(frame: &Bytes) -> String;

@@ -21,6 +21,7 @@ use synod_paxos::node::{Incarnation, NodeId};
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
 
+use crate::clients::Workload;
 use crate::history::Operation;
 use crate::program::{
     Boot, BootError, Digest, Effect, Fact, Program, Queue, Reply, RequestId, Standing, WorkId,
@@ -118,6 +119,8 @@ const HASH_EVERY: u64 = 8;
 impl Program for Member {
     type Setup = Setup;
 
+    const WORKLOAD: Workload = Workload::KeyValue;
+
     const NAME: &'static str = "multi";
 
     fn boot(setup: &Setup, boot: Boot) -> Result<Member, BootError> {
@@ -214,6 +217,14 @@ impl Program for Member {
             chosen: status.chosen,
             queued: self.tasks.len() + self.writes.len() + self.reads.len() + self.ready.len(),
         }
+    }
+
+    fn state(&self) -> Digest {
+        Digest(self.applier.view().hash())
+    }
+
+    fn election_timeout(setup: &Setup) -> Duration {
+        setup.election_timeout
     }
 
     fn describe(frame: &Bytes) -> String {

@@ -1,0 +1,11 @@
+//! What must never be seen. Checkers know nothing of the code they watch: they compare what nodes did and said.
+
+pub mod ledger;
+pub mod states;
+
+use crate::check::Violation;
+
+/// A violated invariant.
+pub(crate) fn violated<T>(invariant: &'static str, what: String) -> Result<T, Violation> {
+    Err(Violation { invariant, what })
+}

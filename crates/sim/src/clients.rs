@@ -1,0 +1,160 @@
+//! Simulated clients: what they ask, of whom, and what they make of the answers.
+
+use synod_paxos::node::NodeId;
+
+use crate::history::{Answer, Call, Operation, Outcome, Step};
+use crate::program::{Reply, RequestId};
+use crate::random::Random;
+
+/// What clients ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    /// Reads and writes of a few keys.
+    KeyValue,
+    /// One decision.
+    Decree,
+}
+
+/// An operation under way.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// Its place in the history.
+    pub call: usize,
+    /// Whom it was sent to.
+    pub node: NodeId,
+    /// The request that an answer is expected to; replies to others are of earlier ones.
+    pub request: RequestId,
+    /// An append: what it read, once it has.
+    pub read: Option<Option<String>>,
+}
+
+/// What a client does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Send this, as part of the same operation.
+    Send(Operation),
+    /// It is over.
+    Over(Outcome),
+}
+
+/// One client: one operation at a time.
+#[derive(Debug)]
+pub struct Client {
+    /// Who.
+    pub id: u64,
+    /// What it waits for.
+    pub pending: Option<Pending>,
+    /// Operations it will still begin by itself.
+    pub left: u64,
+    /// Its randomness.
+    pub random: Random,
+    count: u64,
+}
+
+/// The keys: few, so that clients meet.
+const KEYS: &[&str] = &["a", "b", "c", "d", "e"];
+
+/// About as large as a request may be in a simulated cluster: many times a segment of its journals.
+const LARGE: usize = 20_000;
+
+impl Client {
+    /// A client that begins `left` operations by itself.
+    pub fn new(id: u64, left: u64, random: Random) -> Client {
+        Client { id, pending: None, left, random, count: 0 }
+    }
+
+    /// The next operation. Every value is written once in a run, so that a reader knows whose it saw.
+    pub fn operation(&mut self, workload: Workload, hot: u64, large: u64) -> Operation {
+        self.count += 1;
+        let mut value = format!("{}.{}", self.id, self.count);
+        if workload == Workload::Decree {
+            return Operation::Propose { value };
+        }
+        if self.random.chance(large) {
+            value = format!("{value}:{}", "x".repeat(LARGE));
+        }
+        let key = self.key(hot);
+        match self.random.below(100) {
+            0..30 => Operation::Get { key },
+            30..55 => Operation::Put { key, value },
+            55..62 => Operation::Delete { key },
+            62..80 => Operation::Append { key: format!("log-{key}"), text: format!("<{value}>") },
+            _ => self.transaction(key, value),
+        }
+    }
+
+    /// One key may be asked for far more often than the others.
+    fn key(&mut self, hot: u64) -> String {
+        let key = if self.random.chance(hot) { KEYS[0] } else { *self.random.pick(KEYS) };
+        key.to_owned()
+    }
+
+    fn transaction(&mut self, key: String, value: String) -> Operation {
+        let other = (*self.random.pick(KEYS)).to_owned();
+        let absent = self.random.chance(500);
+        let expected = vec![(key.clone(), if absent { None } else { Some("1.1".to_owned()) })];
+        let mut then = vec![Step::Put(key.clone(), value.clone())];
+        if other != key && self.random.chance(400) {
+            then.push(Step::Put(other.clone(), value.clone()));
+        }
+        let mut otherwise = vec![Step::Get(key.clone())];
+        match self.random.below(3) {
+            0 => otherwise.push(Step::Delete(key)),
+            1 => otherwise.push(Step::Put(key, value)),
+            _ => otherwise.push(Step::Get(other)),
+        }
+        Operation::Transact { expected, then, otherwise }
+    }
+
+    /// What is sent first for `operation`: an append begins with a read.
+    pub fn first(operation: &Operation) -> Operation {
+        match operation {
+            Operation::Append { key, .. } => Operation::Get { key: key.clone() },
+            other => other.clone(),
+        }
+    }
+
+    /// What follows from a reply to the operation under way.
+    pub fn handle_reply(pending: &mut Pending, call: &Call, reply: Reply, now: u64) -> Next {
+        let Operation::Append { key, text } = &call.operation else {
+            return Next::Over(match reply {
+                Reply::Answer { answer, revision } => Outcome::Answered { at: now, answer, revision },
+                Reply::Refused => Outcome::Failed,
+                Reply::Unknown => Outcome::Unknown,
+            });
+        };
+        match (reply, &pending.read) {
+            (Reply::Answer { answer: Answer::Value(value), .. }, None) => {
+                pending.read = Some(value.clone());
+                let longer = format!("{}{text}", value.as_deref().unwrap_or_default());
+                Next::Send(Operation::Transact {
+                    expected: vec![(key.clone(), value)],
+                    then: vec![Step::Put(key.clone(), longer)],
+                    otherwise: vec![Step::Get(key.clone())],
+                })
+            }
+            (Reply::Answer { answer: Answer::Transacted { succeeded: true, .. }, revision }, Some(_)) => {
+                Next::Over(Outcome::Answered { at: now, answer: Answer::Done, revision })
+            }
+            // Somebody was faster: what is there now came with the refusal.
+            (Reply::Answer { answer: Answer::Transacted { read, .. }, .. }, Some(_)) => {
+                let value = read.into_iter().next().flatten();
+                pending.read = None;
+                let again = Reply::Answer { answer: Answer::Value(value), revision: None };
+                Client::handle_reply(pending, call, again, now)
+            }
+            (Reply::Unknown, Some(_)) => Next::Over(Outcome::Unknown),
+            _ => Next::Over(Outcome::Failed),
+        }
+    }
+
+    /// What becomes of the operation under way if nobody answers any more.
+    pub fn give_up(pending: &Pending, call: &Call) -> Outcome {
+        match call.operation {
+            // Reads change nothing, so nothing can come true later.
+            Operation::Get { .. } => Outcome::Failed,
+            Operation::Append { .. } if pending.read.is_none() => Outcome::Failed,
+            _ => Outcome::Unknown,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A machine: a program, its disk, its clock, and what is wrong with it at the moment.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use synod_journal::MemoryDisk;
+use synod_paxos::node::NodeId;
+
+use crate::clock::Clock;
+use crate::program::{Program, Queue, WorkId};
+use crate::random::Random;
+
+/// What a death takes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// The process: what it wrote is still in the system's cache.
+    Process,
+    /// The power: what was not synced is lost, torn, or there although what came before it is not.
+    Power,
+}
+
+/// What is to happen to a running program a little later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doom {
+    /// It dies when it has been asked for so many more outputs.
+    pub effects: Option<u64>,
+    /// How it dies, also if its disk stops first.
+    pub death: Death,
+}
+
+/// One machine of the world.
+#[derive(Debug)]
+pub struct Machine<P> {
+    /// Which.
+    pub id: NodeId,
+    /// Its clock.
+    pub clock: Clock,
+    /// Its disk.
+    pub disk: MemoryDisk,
+    /// Its program, if it runs.
+    pub program: Option<P>,
+    /// How often it was started: what was meant for an earlier run is dropped.
+    pub boots: u64,
+    /// Reasons for it to be down.
+    pub held_down: u32,
+    /// Reasons for it to be paused.
+    pub paused: u32,
+    /// Reasons for its disk to be stuck.
+    pub stuck: u32,
+    /// How many times longer its disk takes.
+    pub slow: u64,
+    /// Work that waits for a stuck disk.
+    pub stuck_work: Vec<(Queue, WorkId)>,
+    /// How it will die soon.
+    pub doom: Option<Doom>,
+    /// Whether something that was synced long ago was damaged.
+    pub damaged: bool,
+    /// Why it will never come back: its disk was damaged or wiped, and it refuses to take part.
+    pub gone: Option<String>,
+    /// When each queue is free again.
+    pub free_at: BTreeMap<Queue, u64>,
+    /// Sizes of the synced files some syncs ago: what is in them is old.
+    pub old: VecDeque<Vec<(String, usize)>>,
+    /// Its own randomness.
+    pub random: Random,
+}
+
+/// How many syncs make a record old. Damage to what was synced last cannot be told from a torn tail.
+const SYNCS_UNTIL_OLD: usize = 3;
+
+impl<P: Program> Machine<P> {
+    /// A machine that is off, with an empty disk.
+    pub fn new(id: NodeId, clock: Clock, random: Random) -> Machine<P> {
+        Machine {
+            id,
+            clock,
+            disk: MemoryDisk::new(),
+            program: None,
+            boots: 0,
+            held_down: 0,
+            paused: 0,
+            stuck: 0,
+            slow: 1,
+            stuck_work: Vec::new(),
+            doom: None,
+            damaged: false,
+            gone: None,
+            free_at: BTreeMap::new(),
+            old: VecDeque::new(),
+            random,
+        }
+    }
+
+    /// The program stops; the disk is left as this death leaves it.
+    pub fn die(&mut self, death: Death) {
+        self.program = None;
+        self.doom = None;
+        self.stuck_work.clear();
+        self.free_at.clear();
+        if death == Death::Power {
+            let (kept, random) = (self.random.below(3), &mut self.random);
+            let changes = usize::try_from(kept).expect("small").min(self.disk.unsynced_directory_changes());
+            self.disk = self.disk.after_tearing_crash(changes, |_, unsynced| tear(random, unsynced));
+        }
+        self.disk.repair();
+    }
+
+    /// Remembers what is synced now.
+    pub fn note_synced(&mut self) {
+        self.old.push_back(self.disk.synced());
+        if self.old.len() > SYNCS_UNTIL_OLD {
+            self.old.pop_front();
+        }
+    }
+
+    /// A place in an old record, if there is one: everything in front of it was synced long ago.
+    pub fn old_place(&mut self) -> Option<(String, usize)> {
+        if self.old.len() < SYNCS_UNTIL_OLD {
+            return None;
+        }
+        let there = self.disk.names();
+        let files = self.old.front()?.iter().filter(|(name, size)| *size > 0 && there.contains(name));
+        // The identity and leftovers are not what is tested here.
+        let files: Vec<_> = files.filter(|(name, _)| name.contains('-') && !name.ends_with(".tmp")).collect();
+        if files.is_empty() {
+            return None;
+        }
+        let (name, size) = (*self.random.pick(&files)).clone();
+        let offset = usize::try_from(self.random.below(size as u64)).expect("an offset");
+        Some((name, offset))
+    }
+}
+
+/// What a power failure does to bytes that were not synced: it keeps a part, loses whole sectors in the middle, or
+/// leaves garbage in them.
+fn tear(random: &mut Random, unsynced: &mut Vec<u8>) {
+    const SECTOR: usize = 64;
+    if random.chance(300) {
+        return;
+    }
+    let kept = usize::try_from(random.below(unsynced.len() as u64 + 1)).expect("a length");
+    if random.chance(500) {
+        unsynced.truncate(kept);
+    }
+    if random.chance(400) {
+        for sector in unsynced.chunks_mut(SECTOR) {
+            if random.chance(300) {
+                let garbage = if random.chance(500) { 0 } else { random.number().to_le_bytes()[0] };
+                sector.fill(garbage);
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! After the faults: everything must come to rest, and the history must make sense.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use synod_paxos::node::NodeId;
+
+use crate::clients::Workload;
+use crate::history::{Operation, Outcome};
+use crate::machine::Death;
+use crate::network::{Link, between};
+use crate::program::Program;
+use crate::random::Random;
+use crate::world::World;
+
+/// Who has stopped because of a fault starts again within this.
+const STARTS_WITHIN: Duration = Duration::from_secs(3);
+
+/// Election timeouts within which there is a leader.
+const ELECTIONS: u32 = 10;
+
+/// Every request is answered within this: it is longer than any node or client waits.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Every live node is up to date within this.
+const LEARNED_WITHIN: Duration = Duration::from_secs(10);
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).expect("seconds")
+}
+
+/// Heals everything, or only a quorum with the rest broken for good, and waits for what must come then.
+pub(super) fn come_to_rest<P: Program>(world: &mut World<P>, random: &mut Random) {
+    if world.violation().is_some() {
+        return;
+    }
+    let core = freeze(world, random);
+    world.retire_clients();
+    let deadline = world.now() + nanos(STARTS_WITHIN);
+    let running = |world: &World<P>| core.iter().all(|node| world.program(*node).is_some());
+    if !world.run_until_that(deadline, running) {
+        let missing: Vec<_> = core.iter().filter(|node| world.program(**node).is_none()).collect();
+        return world.violate("Liveness 1", format!("{missing:?} did not start within {STARTS_WITHIN:?}"));
+    }
+    let happy = |world: &World<P>| {
+        let mut programs = core.iter().filter_map(|node| world.program(*node));
+        programs.any(|program| program.standing().happy)
+    };
+    let patience = P::election_timeout(&P::Setup::default()) * ELECTIONS;
+    let deadline = world.now() + nanos(patience);
+    if !world.run_until_that(deadline, happy) {
+        let what = format!("no leader among {core:?} within {patience:?} after the faults stopped");
+        return world.violate("Liveness 1", what);
+    }
+    answer(world, &core);
+    learn(world, &core);
+}
+
+/// Chooses who must go on, and breaks the rest for good. Returns who must.
+fn freeze<P: Program>(world: &mut World<P>, random: &mut Random) -> Vec<NodeId> {
+    let nodes = world.nodes().to_vec();
+    let alive: Vec<NodeId> = nodes.iter().copied().filter(|node| world.gone(*node).is_none()).collect();
+    if random.chance(400) {
+        return alive;
+    }
+    let core = random.sample(&alive, nodes.len() / 2 + 1);
+    for node in nodes.iter().filter(|node| !core.contains(node)) {
+        let links = between(&[*node], &nodes);
+        let outward = |link: &Link| link.0 == *node;
+        match random.below(4) {
+            0 => world.kill(*node, Death::Process),
+            1 => world.cut(&links.into_iter().filter(outward).collect::<Vec<_>>()),
+            2 => world.cut(&links.into_iter().filter(|link| !outward(link)).collect::<Vec<_>>()),
+            _ => {
+                let some = usize::try_from(random.below(links.len() as u64)).expect("few links");
+                world.cut(&random.sample(&links, some));
+            }
+        }
+    }
+    let mut core = core;
+    core.sort_unstable();
+    core
+}
+
+/// Every request under way ends, and new ones are answered.
+fn answer<P: Program>(world: &mut World<P>, core: &[NodeId]) {
+    let deadline = world.now() + nanos(ANSWERED_WITHIN);
+    if !world.run_until_that(deadline, |world| world.waiting() == 0) {
+        let what = format!("{} requests are not answered within {ANSWERED_WITHIN:?}", world.waiting());
+        return world.violate("Liveness 2", what);
+    }
+    for (index, operation) in last_operations(world, P::WORKLOAD).into_iter().enumerate() {
+        let node = core[index % core.len()];
+        let call = world.ask(0, node, operation);
+        let deadline = world.now() + nanos(ANSWERED_WITHIN);
+        world.run_until_that(deadline, |world| world.outcome(call).is_some());
+        if !matches!(world.outcome(call), Some(Outcome::Answered { .. })) {
+            let call = &world.history()[call];
+            let what = format!("{node} leaves {:?} unanswered in a healthy cluster", call.operation);
+            return world.violate("Liveness 2", what);
+        }
+    }
+}
+
+/// A write, and a read of every key.
+fn last_operations<P: Program>(world: &World<P>, workload: Workload) -> Vec<Operation> {
+    match workload {
+        Workload::Decree => vec![Operation::Propose { value: "last".to_owned() }],
+        Workload::KeyValue => {
+            let keys: BTreeSet<String> =
+                world.history().iter().flat_map(|call| call.operation.keys()).cloned().collect();
+            let write = Operation::Put { key: "last".to_owned(), value: "last".to_owned() };
+            let reads = keys.into_iter().map(|key| Operation::Get { key });
+            std::iter::once(write).chain(reads).collect()
+        }
+    }
+}
+
+/// Every live node learns and applies everything, and arrives at the same state.
+fn learn<P: Program>(world: &mut World<P>, core: &[NodeId]) {
+    let deadline = world.now() + nanos(LEARNED_WITHIN);
+    let even = |world: &World<P>| {
+        let applied: BTreeSet<_> =
+            core.iter().filter_map(|node| world.program(*node)).map(|p| p.standing().applied).collect();
+        applied.len() == 1 && applied.first().is_some_and(|applied| *applied >= world.ledger().chosen_prefix())
+    };
+    if !world.run_until_that(deadline, even) {
+        let applied: Vec<_> =
+            core.iter().map(|node| (*node, world.program(*node).map(|p| p.standing().applied))).collect();
+        let what = format!("chosen through {}, applied {applied:?}", world.ledger().chosen_prefix());
+        return world.violate("Liveness 2", what);
+    }
+    let states: BTreeSet<_> =
+        core.iter().filter_map(|node| world.program(*node)).map(Program::state).collect();
+    if states.len() > 1 {
+        world.violate("Same state", format!("{core:?} have applied as much and differ"));
+    }
+}
+
+/// Whether clients can have seen what they saw.
+pub(super) fn check_history<P: Program>(world: &mut World<P>) {
+    let _ = world;
+}

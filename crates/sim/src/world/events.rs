@@ -1,0 +1,238 @@
+//! What each event does.
+
+use synod_paxos::node::NodeId;
+
+use super::{Event, World, print};
+use crate::machine::{Death, Doom};
+use crate::network::Letter;
+use crate::program::{Effect, Fact, Program, Queue, WorkId};
+use crate::trace::Happening;
+
+impl<P: Program> World<P> {
+    pub(super) fn handle(&mut self, event: Event) {
+        // A process that stands still sees everything later.
+        if let Some(node) = addressee(&event)
+            && self.machines[&node].paused > 0
+        {
+            self.stashed.entry(node).or_default().push(event);
+            return;
+        }
+        match event {
+            Event::Deliver(letter) => self.deliver(letter),
+            Event::Work { node, boot, queue, work } => self.work(node, boot, queue, work),
+            Event::WorkDone { node, boot, work } => self.work_done(node, boot, work),
+            Event::Overdue { node, boot } => {
+                let machine = &self.machines[&node];
+                if machine.boots == boot && machine.program.is_some() {
+                    let death = machine.doom.map_or(Death::Process, |doom| doom.death);
+                    self.die(node, death);
+                }
+            }
+            Event::Boot { node } => self.boot(node),
+            Event::Relieve { node } => self.relieve(node),
+            Event::Begin(index) => self.begin(index),
+            Event::End(index) => self.end(index),
+            Event::Act { client } => self.act(client),
+            Event::Request { node, request, operation } => self.request(node, request, operation),
+            Event::Reply { client, request, reply } => self.reply(client, request, reply),
+            Event::Impatient { client, request } => self.impatient(client, request),
+        }
+    }
+
+    /// A node's deadline has come.
+    pub(super) fn wake(&mut self, node: NodeId) {
+        let now = self.machines[&node].clock.show(self.now);
+        self.note(1, node.0, 0);
+        if let Some(program) = &mut self.machine(node).program {
+            program.handle_timeout(now);
+        }
+        self.settle(node);
+    }
+
+    fn deliver(&mut self, letter: Letter) {
+        let Letter { message, from, to, frame } = letter;
+        let cut = self.network.is_cut((from, to));
+        let now = self.machines[&to].clock.show(self.now);
+        let Some(program) = self.machine(to).program.as_mut().filter(|_| !cut) else {
+            self.record(|| Happening::Dropped { message, to: to.0 });
+            return;
+        };
+        program.handle_frame(now, from, frame);
+        self.note(2, message, to.0);
+        self.record(|| Happening::Delivered { message, from: from.0, to: to.0 });
+        self.settle(to);
+    }
+
+    fn work(&mut self, node: NodeId, boot: u64, queue: Queue, work: WorkId) {
+        let real = self.now;
+        let machine = self.machine(node);
+        if machine.boots != boot {
+            return;
+        }
+        if machine.stuck > 0 && queue != Queue::Apply {
+            machine.stuck_work.push((queue, work));
+            return;
+        }
+        let now = machine.clock.show(real);
+        let Some(program) = &mut machine.program else { return };
+        let result = program.work(now, work);
+        self.note(3, node.0, work.0);
+        match result {
+            Ok(facts) => {
+                if queue != Queue::Apply {
+                    self.machine(node).note_synced();
+                    self.record(|| Happening::Written { node: node.0, work: work.0 });
+                }
+                for fact in facts {
+                    self.fact(node, fact);
+                }
+                let delay = self.random.skewed(200_000);
+                self.at(self.now + delay, Event::WorkDone { node, boot, work });
+            }
+            Err(reason) => self.disk_failed(node, &reason),
+        }
+    }
+
+    /// The program's disk does not work: it stops, for good or until somebody has looked after the disk.
+    fn disk_failed(&mut self, node: NodeId, reason: &str) {
+        let machine = &self.machines[&node];
+        if let Some(Doom { death, .. }) = machine.doom.filter(|_| machine.disk.is_stopped()) {
+            return self.die(node, death);
+        }
+        self.record(|| Happening::Fault { node: Some(node.0), text: format!("stops: {reason}") });
+        self.machine(node).held_down += 1;
+        self.die(node, Death::Process);
+        let later = self.now + 200_000_000 + self.random.below(1_000_000_000);
+        self.at(later, Event::Relieve { node });
+    }
+
+    fn work_done(&mut self, node: NodeId, boot: u64, work: WorkId) {
+        let now = self.machines[&node].clock.show(self.now);
+        let machine = self.machine(node);
+        if machine.boots != boot {
+            return;
+        }
+        let Some(program) = &mut machine.program else { return };
+        program.handle_work_done(now, work);
+        self.note(4, node.0, work.0);
+        self.settle(node);
+    }
+
+    /// Does what a program wants done, up to the point at which it is to die.
+    pub(super) fn settle(&mut self, node: NodeId) {
+        loop {
+            let machine = self.machine(node);
+            if let Some(Doom { effects: Some(0), death }) = machine.doom {
+                return self.die(node, death);
+            }
+            let Some(program) = &mut machine.program else { return };
+            let Some(effect) = program.poll_effect() else { break };
+            if let Some(Doom { effects: Some(left), .. }) = &mut machine.doom {
+                *left -= 1;
+            }
+            self.carry_out(node, effect);
+        }
+        let queued = self.machines[&node].program.as_ref().map_or(0, |program| program.standing().queued);
+        self.tally.queued_max = self.tally.queued_max.max(queued);
+    }
+
+    fn carry_out(&mut self, node: NodeId, effect: Effect) {
+        match effect {
+            Effect::Send { to, frame } => {
+                for to in to {
+                    self.send(node, to, &frame);
+                }
+            }
+            Effect::Work { queue, work } => self.start_work(node, queue, work),
+            Effect::Reply { request, reply } => self.send_reply(request, reply),
+            Effect::Fact(fact) => self.fact(node, fact),
+        }
+    }
+
+    fn send(&mut self, from: NodeId, to: NodeId, frame: &bytes::Bytes) {
+        self.next_message += 1;
+        self.tally.messages += 1;
+        let letter = Letter { message: self.next_message, from, to, frame: frame.clone() };
+        let arrivals = self.network.send(self.now, &letter);
+        self.note(5, letter.message, print(frame));
+        if self.records() {
+            let (message, lost) = (letter.message, arrivals.is_empty());
+            let text = P::describe(frame);
+            self.record(|| Happening::Sent { message, from: from.0, to: to.0, text, lost });
+        }
+        for at in arrivals {
+            self.at(at, Event::Deliver(letter.clone()));
+        }
+        if let Some(old) = self.network.replay() {
+            self.at(self.now + 1, Event::Deliver(old));
+        }
+    }
+
+    fn start_work(&mut self, node: NodeId, queue: Queue, work: WorkId) {
+        let now = self.now;
+        let machine = self.machine(node);
+        let (base, jitter) = match queue {
+            Queue::Apply => (5_000, 200_000),
+            Queue::Journal => (300_000, 3_000_000),
+            Queue::Checkpoint => (1_000_000, 20_000_000),
+            Queue::Transfer => (200_000, 3_000_000),
+        };
+        let slow = if queue == Queue::Apply { 1 } else { machine.slow };
+        let takes = (base + machine.random.skewed(jitter)) * slow;
+        let free = machine.free_at.entry(queue).or_insert(0);
+        *free = now.max(*free) + takes;
+        let (at, boot) = (*free, machine.boots);
+        if queue != Queue::Apply {
+            self.record(|| Happening::Writing { node: node.0, work: work.0 });
+        }
+        self.at(at, Event::Work { node, boot, queue, work });
+    }
+
+    pub(super) fn fact(&mut self, node: NodeId, fact: Fact) {
+        if self.records()
+            && let Some(text) = super::tell(&fact)
+        {
+            self.record(|| Happening::Fact { node: node.0, text });
+        }
+        let result = match fact {
+            Fact::Proposable { command } => {
+                self.ledger.propose(command);
+                Ok(())
+            }
+            Fact::Promised { ballot } => self.ledger.promise(node, ballot),
+            Fact::Voted { slot, ballot, value, commands } => {
+                self.ledger.vote(node, slot, ballot, value, &commands)
+            }
+            Fact::Chosen { slot, value } => self.ledger.claim(node, slot, value),
+            Fact::Applied { slot, state, revision, installed } => {
+                self.tally.installed += u64::from(installed);
+                self.note(6, slot.0, state.map_or(0, |state| state.0));
+                self.states.apply(&self.ledger, node, slot, revision, state, installed)
+            }
+            Fact::Checkpointed { slot } => self.ledger.checkpoint(node, slot),
+            Fact::Truncated { slot } => self.ledger.truncate(node, slot),
+            Fact::Remembers(memory) => {
+                self.states.start(node, memory.checkpoint);
+                self.ledger.remember(node, &memory)
+            }
+            Fact::Leads { ballot } => {
+                self.tally.leaders += u64::from(ballot.is_some());
+                Ok(())
+            }
+            Fact::Rejected { from, reason } => crate::checkers::violated(
+                "Messages",
+                format!("{node} rejects what {from} sent: {reason}"),
+            ),
+        };
+        self.check(result);
+    }
+}
+
+/// The node whose process an event is for.
+fn addressee(event: &Event) -> Option<NodeId> {
+    match event {
+        Event::Deliver(letter) => Some(letter.to),
+        Event::Work { node, .. } | Event::WorkDone { node, .. } | Event::Request { node, .. } => Some(*node),
+        _ => None,
+    }
+}

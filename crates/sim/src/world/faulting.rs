@@ -1,0 +1,183 @@
+//! The plan's faults, carried out.
+
+use synod_journal::MemoryDisk;
+use synod_paxos::node::NodeId;
+
+use super::{Event, World};
+use crate::faults::{ClientHabits, Fault, Point};
+use crate::machine::Doom;
+use crate::network::{Letter, Link, Weather};
+use crate::program::Program;
+use crate::trace::Happening;
+
+impl<P: Program> World<P> {
+    pub(super) fn begin(&mut self, index: usize) {
+        let planned = self.plan.faults[index].clone();
+        let node = planned.fault.node().map(|node| node.0);
+        self.note(9, index as u64, 0);
+        let text = planned.fault.to_string();
+        self.record(|| Happening::Fault { node, text });
+        self.at(self.now + planned.lasts, Event::End(index));
+        let world = self.now;
+        match planned.fault {
+            Fault::Cut(_, links) => self.network.cut(&links),
+            Fault::Clog(links) => self.network.clog(&links),
+            Fault::Crash(node, death, Point::Now) => self.crash(node, death),
+            Fault::Crash(node, death, Point::Effects(effects)) => {
+                self.doom(node, Doom { effects: Some(effects), death }, None);
+            }
+            Fault::Crash(node, death, Point::DiskOperations(operations)) => {
+                self.doom(node, Doom { effects: None, death }, Some(operations));
+            }
+            Fault::CrashAll(death) => {
+                for node in self.nodes.clone() {
+                    self.crash(node, death);
+                }
+            }
+            Fault::Pause(node) => self.pause(node),
+            Fault::SlowDisk(node, times) => self.machine(node).slow = times,
+            Fault::StuckDisk(node) => self.machine(node).stuck += 1,
+            Fault::FullDisk(node, room) => {
+                let disk = &self.machine(node).disk;
+                disk.set_capacity(disk.used() + room);
+            }
+            Fault::FailSync(node, nth) => self.machine(node).disk.fail_sync(nth),
+            Fault::FailOperation(node, nth) => self.machine(node).disk.fail_operation(nth),
+            Fault::FlipBit(node) => self.damage(node, 1),
+            Fault::Misdirect(node) => self.damage(node, 64),
+            Fault::Wipe(node) => self.wipe(node),
+            Fault::Jump(node, ahead) => self.machine(node).clock.jump(world, ahead),
+            Fault::Drift(node, rate) => self.machine(node).clock.drift(world, rate),
+        }
+    }
+
+    pub(super) fn end(&mut self, index: usize) {
+        let world = self.now;
+        self.note(10, index as u64, 0);
+        match self.plan.faults[index].fault.clone() {
+            Fault::Cut(_, links) => self.network.join(&links),
+            Fault::Clog(links) => self.unclog(&links),
+            Fault::Crash(node, _, Point::Now) => self.relieve(node),
+            Fault::CrashAll(_) => {
+                for node in self.nodes.clone() {
+                    self.relieve(node);
+                }
+            }
+            Fault::Pause(node) => self.resume(node),
+            Fault::SlowDisk(node, _) => self.machine(node).slow = 1,
+            Fault::StuckDisk(node) => self.unstick(node),
+            Fault::FullDisk(node, _) => self.machine(node).disk.set_capacity(u64::MAX),
+            Fault::Drift(node, _) => self.machine(node).clock.drift(world, crate::clock::STEADY),
+            _ => {}
+        }
+        self.record(|| Happening::Fault { node: None, text: format!("fault {index} is over") });
+    }
+
+    fn unclog(&mut self, links: &[Link]) {
+        let released: Vec<Letter> = self.network.unclog(links);
+        for letter in released {
+            let at = self.now + self.network.delay();
+            self.at(at, Event::Deliver(letter));
+        }
+    }
+
+    fn unstick(&mut self, node: NodeId) {
+        let machine = self.machine(node);
+        machine.stuck -= 1;
+        if machine.stuck > 0 {
+            return;
+        }
+        let boot = machine.boots;
+        for (queue, work) in std::mem::take(&mut machine.stuck_work) {
+            self.at(self.now, Event::Work { node, boot, queue, work });
+        }
+    }
+
+    /// Old records rot. The program notices when it reads them: at its next start.
+    fn damage(&mut self, node: NodeId, bytes: usize) {
+        let machine = self.machine(node);
+        let Some((name, offset)) = machine.old_place() else { return };
+        machine.damaged = true;
+        let size = machine.disk.contents(&name).map_or(0, |contents| contents.len());
+        for place in offset..size.min(offset + bytes) {
+            let mask = 1 << machine.random.below(8);
+            machine.disk.flip(&name, place, mask);
+        }
+    }
+
+    /// The disk is gone, and with it the member: it may never come back under its name.
+    fn wipe(&mut self, node: NodeId) {
+        let machine = self.machine(node);
+        machine.held_down += 1;
+        machine.gone = Some("its disk was wiped".to_owned());
+        machine.damaged = true;
+        if machine.program.is_some() {
+            self.die(node, crate::machine::Death::Process);
+        }
+        self.machine(node).disk = MemoryDisk::new();
+    }
+
+    /// No fault begins any more, and those under way end.
+    pub fn calm_down(&mut self) {
+        self.network.weather = Weather::FAIR;
+        self.habits = ClientHabits { reply_loss: 0, slow_reader: 0, large: 0 };
+        let events = std::mem::take(&mut self.events).into_vec();
+        let mut ending = Vec::new();
+        for due in events {
+            match due.0.2 {
+                Event::Begin(_) => {}
+                Event::End(index) => ending.push((due.0.1, index)),
+                _ => self.events.push(due),
+            }
+        }
+        // In the order in which they began.
+        ending.sort_unstable();
+        for (_, index) in ending {
+            self.end(index);
+        }
+        for node in self.nodes.clone() {
+            let machine = self.machine(node);
+            machine.doom = None;
+            machine.disk.repair();
+        }
+    }
+
+    /// Cuts links until [`World::join`].
+    pub fn cut(&mut self, links: &[Link]) {
+        self.record(|| Happening::Fault { node: None, text: crate::faults::describe_links("cut", links) });
+        self.network.cut(links);
+    }
+
+    /// Takes back a cut.
+    pub fn join(&mut self, links: &[Link]) {
+        self.record(|| Happening::Fault { node: None, text: crate::faults::describe_links("joined", links) });
+        self.network.join(links);
+    }
+
+    /// A node dies and stays down until [`World::restart`].
+    pub fn kill(&mut self, node: NodeId, death: crate::machine::Death) {
+        self.crash(node, death);
+    }
+
+    /// A node that was killed starts again.
+    pub fn restart(&mut self, node: NodeId) {
+        self.relieve(node);
+    }
+
+    /// A node's process stands still until [`World::go_on`].
+    pub fn stop(&mut self, node: NodeId) {
+        self.record(|| Happening::Fault { node: Some(node.0), text: "sleeps".to_owned() });
+        self.pause(node);
+    }
+
+    /// A node's process goes on.
+    pub fn go_on(&mut self, node: NodeId) {
+        self.record(|| Happening::Fault { node: Some(node.0), text: "wakes up".to_owned() });
+        self.resume(node);
+    }
+
+    /// Changes the weather.
+    pub fn set_weather(&mut self, weather: Weather) {
+        self.network.weather = weather;
+    }
+}
