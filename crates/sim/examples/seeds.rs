@@ -3,7 +3,7 @@ use synod_sim::faults::Profile;
 use synod_sim::programs::member::Member;
 use synod_sim::run::{RunConfig, run};
 fn main() {
-    let args: Vec<u64> = std::env::args().skip(1).map(|a| a.parse().unwrap()).collect();
+    let args: Vec<u64> = std::env::args().skip(1).map(|a| a.parse().unwrap_or(1)).collect();
     let t = Instant::now();
     let (mut sim, mut ans, mut lead, mut bad) = (0u64, 0, 0, 0);
     let mut marks = std::collections::BTreeMap::new();

@@ -639,9 +639,6 @@ impl<C: Command> Core<C> {
                 }
             }
         }
-        if let Some((ballot, round)) = self.confirmations.unanswered() {
-            self.broadcast(Message::Confirm { ballot, round });
-        }
     }
 
     fn resend_proposals(&mut self) {

@@ -78,6 +78,19 @@ impl<C: Command> Core<C> {
         }
     }
 
+    /// The round of confirmation that runs, if one does.
+    pub fn unconfirmed(&self) -> Option<(Ballot, u64)> {
+        self.confirmations.unanswered()
+    }
+
+    /// Repeats the round of confirmation that runs: a question or too many answers were lost, and no other
+    /// round starts before this one ends.
+    pub fn confirm_again(&mut self) {
+        if let Some((ballot, round)) = self.unconfirmed() {
+            self.broadcast(Message::Confirm { ballot, round });
+        }
+    }
+
     pub(super) fn handle_confirm(&mut self, from: NodeId, ballot: Ballot, round: u64) {
         if self.acceptor.promised() != ballot && !mutant!(ReadConfirmedByAnyPromise) {
             return;

@@ -64,6 +64,7 @@ struct Timing {
     followed: Option<Ballot>,
     promised: Ballot,
     last_in_flight: Option<Slot>,
+    last_unconfirmed: Option<(Ballot, u64)>,
     unsynced: VecDeque<(Token, Time)>,
     applier_stalled: bool,
 }
@@ -91,6 +92,7 @@ impl<C: Command> Replica<C> {
             followed: None,
             promised: core.acceptor().promised(),
             last_in_flight: None,
+            last_unconfirmed: None,
             unsynced: VecDeque::new(),
             applier_stalled: false,
         };
@@ -197,6 +199,11 @@ impl<C: Command> Replica<C> {
             self.core.resend();
         }
         self.timing.last_in_flight = oldest;
+        let unconfirmed = self.core.unconfirmed();
+        if unconfirmed.is_some() && unconfirmed == self.timing.last_unconfirmed {
+            self.core.confirm_again();
+        }
+        self.timing.last_unconfirmed = unconfirmed;
         self.core.ask_again();
         if self.is_happy() {
             self.timing.put_off(now);
