@@ -348,17 +348,18 @@ impl Voter {
                 handled.map_err(|rejection| format!("its {name} is refused: {rejection}"))?;
             }
             PeerMessage::Forward(submissions) => {
-                for submission in submissions {
-                    if submission.origin != from {
-                        return Err(format!("it forwards a command of {}", submission.origin));
-                    }
-                    // Once chosen it would have to be applied everywhere: nothing unreadable gets that far.
-                    if let Body::Store(command) = &submission.body {
-                        let decoded = Command::decode(command.clone());
-                        decoded.map_err(|error| format!("it forwards what is no command: {error}"))?;
-                    }
-                    self.propose(submission);
+                let stranger = submissions.iter().find(|submission| submission.origin != from);
+                check_forwarded(&submissions, stranger)?;
+                match self.replica.core().leader_for(from) {
+                    Some(leader) => self.send(vec![leader], &PeerMessage::Relay(submissions)),
+                    None => submissions.into_iter().for_each(|submission| self.propose(submission)),
                 }
+            }
+            PeerMessage::Relay(submissions) => {
+                let members = &self.config.members;
+                let stranger = submissions.iter().find(|submission| !members.contains(&submission.origin));
+                check_forwarded(&submissions, stranger)?;
+                submissions.into_iter().for_each(|submission| self.propose(submission));
             }
             PeerMessage::WantCheckpoint { slot, offset } => {
                 self.out.push_back(VoterOutput::ReadCheckpoint { to: from, slot, offset });
@@ -591,7 +592,8 @@ impl Voter {
                 self.propose(submission);
             }
         } else if ballot.node != self.config.id {
-            self.send(vec![ballot.node], &PeerMessage::Forward(offered));
+            let way = self.replica.core().election().way_to(ballot);
+            self.send(vec![way], &PeerMessage::Forward(offered));
         }
     }
 
@@ -646,4 +648,18 @@ impl std::fmt::Debug for Voter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Voter").field("id", &self.config.id).field("status", &self.status()).finish()
     }
+}
+
+/// Once chosen it would have to be applied everywhere: nothing unreadable gets that far.
+fn check_forwarded(submissions: &[Submission], stranger: Option<&Submission>) -> Result<(), String> {
+    if let Some(submission) = stranger {
+        return Err(format!("it forwards a command of {}", submission.origin));
+    }
+    for submission in submissions {
+        if let Body::Store(command) = &submission.body {
+            let decoded = Command::decode(command.clone());
+            decoded.map_err(|error| format!("it forwards what is no command: {error}"))?;
+        }
+    }
+    Ok(())
 }

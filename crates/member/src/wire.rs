@@ -100,6 +100,8 @@ pub enum PeerMessage {
     Protocol(Message<Submission>),
     /// Commands for the leader, from the member that took them.
     Forward(Vec<Submission>),
+    /// Commands for the leader, from a member that was asked to pass them on.
+    Relay(Vec<Submission>),
     /// Asks for a part of a checkpoint: the named one, or the newest.
     WantCheckpoint {
         /// Of this one; none for the newest.
@@ -126,7 +128,9 @@ impl PeerMessage {
         match self {
             PeerMessage::Protocol(Message::Accept { entry: value, .. }) => entry(value),
             PeerMessage::Protocol(Message::Fetched { entries, .. }) => entries.iter().map(entry).sum(),
-            PeerMessage::Forward(submissions) => submissions.iter().map(|s| s.size() + 37).sum(),
+            PeerMessage::Forward(submissions) | PeerMessage::Relay(submissions) => {
+                submissions.iter().map(|s| s.size() + 37).sum()
+            }
             PeerMessage::CheckpointPart { bytes, .. } => bytes.len(),
             _ => 64,
         }
@@ -175,8 +179,8 @@ pub fn decode(frame: Bytes) -> Result<(Header, PeerMessage), DecodeError> {
 fn put_message(out: &mut BytesMut, message: &PeerMessage) {
     match message {
         PeerMessage::Protocol(message) => put_protocol(out, message),
-        PeerMessage::Forward(submissions) => {
-            out.put_u8(64);
+        PeerMessage::Forward(submissions) | PeerMessage::Relay(submissions) => {
+            out.put_u8(if matches!(message, PeerMessage::Forward(_)) { 64 } else { 67 });
             out.count(submissions.len());
             for submission in submissions {
                 out.submission(submission);
@@ -336,6 +340,7 @@ fn put_promise(out: &mut BytesMut, promise: &Promise<Submission>) {
 fn take_message(reader: &mut Reader) -> Result<PeerMessage, DecodeError> {
     Ok(match reader.u8("kind")? {
         64 => PeerMessage::Forward(reader.list("submissions", Reader::submission)?),
+        67 => PeerMessage::Relay(reader.list("submissions", Reader::submission)?),
         65 => PeerMessage::WantCheckpoint {
             slot: reader.optional("slot", Reader::slot)?,
             offset: reader.u64("offset")?,

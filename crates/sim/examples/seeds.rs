@@ -11,15 +11,37 @@ fn main() {
         let mut c = RunConfig::new(seed, Profile::All);
         c.record = args.len() > 2;
         let r = run::<Member>(&c);
-        sim += r.simulated; ans += r.tally.answered; lead += r.tally.leaders;
-        for (m, n) in &r.marks { *marks.entry(m.name()).or_insert(0u64) += u64::from(*n > 0); }
+        sim += r.simulated;
+        ans += r.tally.answered;
+        lead += r.tally.leaders;
+        for (m, n) in &r.marks {
+            *marks.entry(m.name()).or_insert(0u64) += u64::from(*n > 0);
+        }
         if let Some(v) = &r.violation {
             bad += 1;
-            println!("seed {seed} n={} t={:.3}s: {} {}", r.nodes, r.simulated as f64/1e9, v.invariant, &v.what[..v.what.len().min(300)]);
+            println!(
+                "seed {seed} n={} t={:.3}s: {} {}",
+                r.nodes,
+                r.simulated as f64 / 1e9,
+                v.invariant,
+                &v.what[..v.what.len().min(300)]
+            );
         }
-        if args.len() > 2 { println!("{:?}", r.tally); for e in &r.trace.unwrap().events { println!("{:.6} {:?}", e.at as f64/1e9, e.what); } }
+        if args.len() > 2 {
+            println!("{:?}", r.tally);
+            for e in &r.trace.unwrap().events {
+                println!("{:.6} {:?}", e.at as f64 / 1e9, e.what);
+            }
+        }
     }
-    let e = t.elapsed().as_secs_f64(); let n = (args[1]-args[0]) as f64;
-    println!("{bad} bad; {:.1} seeds/s, {:.0}x, answered {:.0} leaders {:.1}", n/e, sim as f64/1e9/e, ans as f64/n, lead as f64/n);
+    let e = t.elapsed().as_secs_f64();
+    let n = (args[1] - args[0]) as f64;
+    println!(
+        "{bad} bad; {:.1} seeds/s, {:.0}x, answered {:.0} leaders {:.1}",
+        n / e,
+        sim as f64 / 1e9 / e,
+        ans as f64 / n,
+        lead as f64 / n
+    );
     println!("{marks:?}");
 }

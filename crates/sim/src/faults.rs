@@ -451,7 +451,9 @@ impl Draw<'_> {
                 Fault::Cut("some links", self.random.sample(&links, count))
             }
             4 => Fault::Cut("quorum loss", quorum_loss(shuffled[0], self.nodes)),
-            5 => Fault::Cut("constrained election", constrained_election(shuffled[0], shuffled[1], self.nodes)),
+            5 => {
+                Fault::Cut("constrained election", constrained_election(shuffled[0], shuffled[1], self.nodes))
+            }
             _ => Fault::Cut("chained", chained(&shuffled)),
         }
     }

@@ -112,10 +112,9 @@ pub fn run<P: Program>(config: &RunConfig) -> Report {
         seed: config.seed,
         nodes: nodes.iter().map(|node| node.0).collect(),
         events: world.take_trace(),
-        violation: violation.clone().map(|violation| Violated {
-            invariant: violation.invariant.to_owned(),
-            what: violation.what,
-        }),
+        violation: violation
+            .clone()
+            .map(|violation| Violated { invariant: violation.invariant.to_owned(), what: violation.what }),
     });
     Report {
         seed: config.seed,

@@ -216,6 +216,12 @@ impl<P: Program> World<P> {
         self.machines[&node].gone.as_deref()
     }
 
+    /// Whether a node runs, or will when it is started: one whose disk was damaged refuses to.
+    pub fn can_run(&self, node: NodeId) -> bool {
+        let machine = &self.machines[&node];
+        machine.gone.is_none() && (machine.program.is_some() || !machine.damaged)
+    }
+
     /// What clients asked and were told.
     pub fn history(&self) -> &[Call] {
         &self.history

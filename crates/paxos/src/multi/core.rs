@@ -98,9 +98,9 @@ pub enum Rejection {
         /// The ballot promised.
         ballot: Ballot,
     },
-    /// A read asked in another's name.
-    #[error("{from} asks or answers for the reads of {node}")]
-    NotItsRead {
+    /// A read of somebody who is no member.
+    #[error("{from} asks or answers for the reads of {node}, which is no member")]
+    StrangersRead {
         /// Who sent it.
         from: NodeId,
         /// Whose read it is.
@@ -410,11 +410,10 @@ impl<C: Command> Core<C> {
                 Err(Rejection::SlotOutOfReach { slot: *slot, heard })
             }
             Message::Promise(promise) => self.check_promise(from, promise),
-            Message::ReadIndex { read } if read.node != from => {
-                Err(Rejection::NotItsRead { from, node: read.node })
-            }
-            Message::ReadIndexReply { read, .. } if read.node != self.id => {
-                Err(Rejection::NotItsRead { from, node: read.node })
+            Message::ReadIndex { read } | Message::ReadIndexReply { read, .. }
+                if !self.membership.contains(read.node) =>
+            {
+                Err(Rejection::StrangersRead { from, node: read.node })
             }
             _ => Ok(()),
         }

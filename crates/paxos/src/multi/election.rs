@@ -90,6 +90,17 @@ impl Election {
         self.leader
     }
 
+    /// By whom to reach the leader of `ballot`: itself, or, when it has not answered in the last round, a member
+    /// that has and that follows it happily. Links fail one by one and in one direction.
+    pub fn way_to(&self, ballot: Ballot) -> NodeId {
+        if ballot.node == self.id || self.connected.contains_key(&ballot.node) {
+            return ballot.node;
+        }
+        let mut followers = self.connected.iter();
+        let by = followers.find(|(_, health)| health.happy && health.leader == Some(ballot));
+        by.map_or(ballot.node, |(node, _)| *node)
+    }
+
     /// The ballot to use next: above everything heard of.
     pub fn next_ballot(&self) -> Ballot {
         self.highest.successor(self.id)

@@ -35,7 +35,7 @@ impl<C: Command> Core<C> {
             return;
         }
         if let Some(read) = self.readers.ask(ballot) {
-            self.send(ballot.node, Message::ReadIndex { read });
+            self.send(self.election.way_to(ballot), Message::ReadIndex { read });
         }
         self.start_confirmation();
     }
@@ -44,15 +44,32 @@ impl<C: Command> Core<C> {
         let takes = |leader: &&Leader<C>| leader.is_leading() || mutant!(ReadTakenByCandidate);
         match self.leader.as_ref().filter(takes) {
             Some(leader) => {
+                self.confirmations.came_by(read, from);
                 let index = self.read_index(leader);
                 if mutant!(ReadWithoutRound) {
                     return self.answer_read(read, Some(index));
                 }
                 self.confirmations.arrive(read, index);
             }
-            None if from != self.id => self.answer_read(read, None),
-            None => {}
+            None if from == self.id => {}
+            None => match self.leader_for(from).filter(|_| from == read.node) {
+                Some(leader) => self.send(leader, Message::ReadIndex { read }),
+                None => {
+                    self.out.push_back(Output::Send {
+                        to: vec![from],
+                        message: Message::ReadIndexReply { read, slot: None },
+                    });
+                }
+            },
         }
+    }
+
+    /// The leader that `from` cannot reach itself, if this node can. Only one node stands between the two: who is
+    /// asked by another than the asker passes nothing on.
+    pub fn leader_for(&self, from: NodeId) -> Option<NodeId> {
+        let leader = self.election.leader()?.node;
+        let reached = leader != from && leader != self.id && self.election.connected().contains_key(&leader);
+        reached.then_some(leader)
     }
 
     /// Everything acknowledged before now lies at or below it.
@@ -111,17 +128,21 @@ impl<C: Command> Core<C> {
     }
 
     pub(super) fn answer_read(&mut self, read: ReadId, slot: Option<Slot>) {
-        if read.node == self.id {
+        let way = self.confirmations.way_back(read);
+        if way == self.id {
             self.handle_read_index_reply(read, slot);
         } else {
-            self.out.push_back(Output::Send {
-                to: vec![read.node],
-                message: Message::ReadIndexReply { read, slot },
-            });
+            self.out
+                .push_back(Output::Send { to: vec![way], message: Message::ReadIndexReply { read, slot } });
         }
     }
 
     pub(super) fn handle_read_index_reply(&mut self, read: ReadId, slot: Option<Slot>) {
+        if read.node != self.id {
+            // This node passed the question on.
+            let message = Message::ReadIndexReply { read, slot };
+            return self.out.push_back(Output::Send { to: vec![read.node], message });
+        }
         for ticket in self.readers.handle_reply(read, slot) {
             if let Some(slot) = slot {
                 self.out.push_back(Output::ReadReady { ticket, slot });

@@ -21,6 +21,8 @@ pub struct Confirmations {
     running: Option<Round>,
     /// Reads that arrived while a round ran: they need one that is sent after they arrived.
     waiting: VecDeque<(ReadId, Slot)>,
+    /// By whom reads came that their asker did not send itself.
+    ways: BTreeMap<ReadId, NodeId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,6 +43,18 @@ impl Confirmations {
         } else if !known {
             self.waiting.push_back((read, index));
         }
+    }
+
+    /// `read` came by `from`, who is not its asker if that could not reach this node.
+    pub fn came_by(&mut self, read: ReadId, from: NodeId) {
+        if from != read.node {
+            self.ways.insert(read, from);
+        }
+    }
+
+    /// Where the answer to `read` goes: the way it came.
+    pub fn way_back(&mut self, read: ReadId) -> NodeId {
+        self.ways.remove(&read).unwrap_or(read.node)
     }
 
     /// Starts a round if reads wait and none runs. Returns its number.

@@ -110,11 +110,17 @@ impl Ledger {
         if let Some(promised) = acceptor.promised
             && ballot < promised
         {
-            return violated("P1a", format!("{node} votes in {slot} with {ballot} after promising {promised}"));
+            return violated(
+                "P1a",
+                format!("{node} votes in {slot} with {ballot} after promising {promised}"),
+            );
         }
         acceptor.votes.insert(slot, (ballot, value));
         if let Some(stranger) = commands.iter().find(|command| !self.proposable.contains(command)) {
-            return violated("Safety 1", format!("{node} votes in {slot} for {stranger:?}, which nobody proposed"));
+            return violated(
+                "Safety 1",
+                format!("{node} votes in {slot} for {stranger:?}, which nobody proposed"),
+            );
         }
         let proposals = self.proposals.entry(slot).or_default();
         let proposal = proposals.entry(ballot).or_insert(Proposal { value, voters: BTreeSet::new() });
@@ -127,11 +133,14 @@ impl Ledger {
             Some((first, known)) if *known != value => {
                 let (first, known) = (*first, *known);
                 if is_chosen {
-                    let what = format!("{slot}: {known:?} was chosen with {first} and {value:?} with {ballot}");
+                    let what =
+                        format!("{slot}: {known:?} was chosen with {first} and {value:?} with {ballot}");
                     return violated("Safety 2", what);
                 }
                 if ballot > first {
-                    let what = format!("{slot}: {known:?} is chosen with {first}, and {node} accepts another with {ballot}");
+                    let what = format!(
+                        "{slot}: {known:?} is chosen with {first}, and {node} accepts another with {ballot}"
+                    );
                     return violated("P2b", what);
                 }
             }
@@ -146,7 +155,8 @@ impl Ledger {
         // A proposal of a higher ballot may have been accepted before the last vote of this one was durable.
         let later = self.proposals[&slot].range(ballot..).find(|(_, proposal)| proposal.value != value);
         if let Some((later, _)) = later {
-            let what = format!("{slot}: {value:?} is chosen with {ballot}, and another is proposed with {later}");
+            let what =
+                format!("{slot}: {value:?} is chosen with {ballot}, and another is proposed with {later}");
             return violated("P2b", what);
         }
         Ok(())
@@ -168,7 +178,8 @@ impl Ledger {
                     let counted = proposals.iter();
                     counted.map(|(ballot, p)| format!("{ballot}: {}", p.voters.len())).collect::<Vec<_>>()
                 });
-                let what = format!("{node} claims {value:?} in {slot}, where nothing is chosen; votes {votes:?}");
+                let what =
+                    format!("{node} claims {value:?} in {slot}, where nothing is chosen; votes {votes:?}");
                 violated("Safety 3", what)
             }
         }
@@ -183,7 +194,8 @@ impl Ledger {
         if let Some(promised) = acceptor.promised
             && memory.promised < promised
         {
-            let what = format!("{node} promised {promised} and remembers {} after a restart", memory.promised);
+            let what =
+                format!("{node} promised {promised} and remembers {} after a restart", memory.promised);
             return violated("P1a", what);
         }
         if memory.checkpoint < acceptor.checkpoint {

@@ -59,7 +59,7 @@ pub(super) fn come_to_rest<P: Program>(world: &mut World<P>, random: &mut Random
 /// Chooses who must go on, and breaks the rest for good. Returns who must.
 fn freeze<P: Program>(world: &mut World<P>, random: &mut Random) -> Vec<NodeId> {
     let nodes = world.nodes().to_vec();
-    let alive: Vec<NodeId> = nodes.iter().copied().filter(|node| world.gone(*node).is_none()).collect();
+    let alive: Vec<NodeId> = nodes.iter().copied().filter(|node| world.can_run(*node)).collect();
     if random.chance(400) {
         return alive;
     }
@@ -122,7 +122,8 @@ fn learn<P: Program>(world: &mut World<P>, core: &[NodeId]) {
     let even = |world: &World<P>| {
         let applied: BTreeSet<_> =
             core.iter().filter_map(|node| world.program(*node)).map(|p| p.standing().applied).collect();
-        applied.len() == 1 && applied.first().is_some_and(|applied| *applied >= world.ledger().chosen_prefix())
+        applied.len() == 1
+            && applied.first().is_some_and(|applied| *applied >= world.ledger().chosen_prefix())
     };
     if !world.run_until_that(deadline, even) {
         let applied: Vec<_> =

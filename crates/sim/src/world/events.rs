@@ -219,10 +219,9 @@ impl<P: Program> World<P> {
                 self.tally.leaders += u64::from(ballot.is_some());
                 Ok(())
             }
-            Fact::Rejected { from, reason } => crate::checkers::violated(
-                "Messages",
-                format!("{node} rejects what {from} sent: {reason}"),
-            ),
+            Fact::Rejected { from, reason } => {
+                crate::checkers::violated("Messages", format!("{node} rejects what {from} sent: {reason}"))
+            }
         };
         self.check(result);
     }

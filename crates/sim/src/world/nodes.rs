@@ -41,7 +41,10 @@ impl<P: Program> World<P> {
             Err(BootError::Refused(reason)) => {
                 self.record(|| Happening::Fault { node: Some(node.0), text: format!("refuses: {reason}") });
                 if !self.machines[&node].damaged {
-                    self.violate("Durability", format!("{node} refuses to start, and nothing was damaged: {reason}"));
+                    self.violate(
+                        "Durability",
+                        format!("{node} refuses to start, and nothing was damaged: {reason}"),
+                    );
                 }
                 self.machine(node).gone = Some(reason);
             }

@@ -16,6 +16,7 @@ pub(super) fn describe(message: &PeerMessage) -> String {
     match message {
         PeerMessage::Protocol(message) => describe_protocol(message),
         PeerMessage::Forward(submissions) => format!("forward [{}]", submissions.len()),
+        PeerMessage::Relay(submissions) => format!("relay [{}]", submissions.len()),
         PeerMessage::WantCheckpoint { offset, .. } => format!("want-checkpoint @{offset}"),
         PeerMessage::CheckpointPart { slot, offset, .. } => format!("checkpoint-part {slot} @{offset}"),
     }
