@@ -7,5 +7,6 @@
 
 pub mod check;
 pub mod history;
+pub mod linearizability;
 pub mod program;
 pub mod trace;
