@@ -13,6 +13,7 @@ pub mod faults;
 pub mod history;
 pub mod machine;
 pub mod network;
+pub mod linearizability;
 pub mod program;
 pub mod programs;
 pub mod random;

@@ -514,6 +514,7 @@ impl<C: Command> Core<C> {
             stalled: self.stalled,
         });
         let round = self.election.end_round(leading, self.membership.acceptors());
+        self.yield_to_higher();
         let commit = self
             .leader
             .as_ref()

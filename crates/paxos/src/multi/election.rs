@@ -148,6 +148,9 @@ impl Election {
             Some(leading) => self.leads_happily(leading, acceptors),
             None => self.follows_happily(),
         };
+        if !self.happy {
+            self.follow_hearsay();
+        }
         self.round += 1;
         self.round
     }
@@ -167,6 +170,14 @@ impl Election {
             self.connected.iter().any(|(node, health)| acceptors.contains(*node) && !health.stalled);
         mark!(StalledLeaderMadeWay if leading.complete && leading.stalled && healthier);
         leading.complete && promises.is_met() && !(leading.stalled && healthier)
+    }
+
+    /// A leader whose own messages do not get here is known through those who follow it happily.
+    fn follow_hearsay(&mut self) {
+        let followed = self.connected.values().filter(|health| health.happy);
+        if let Some(ballot) = followed.filter_map(|health| health.leader).max() {
+            self.follow(ballot);
+        }
     }
 
     fn follows_happily(&self) -> bool {

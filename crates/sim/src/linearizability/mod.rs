@@ -1,0 +1,81 @@
+//! Whether one order of all calls, each taking effect at once and between its call and its answer, explains every
+//! answer that clients got: linearizability (Herlihy and Wing 1990, "Linearizability: a correctness condition for
+//! concurrent objects").
+//!
+//! [`check()`] decides it from the answers alone. [`check_revisions`] and [`check_appends`] look at the same
+//! history from two further sides, which are cheap and whose complaints are easier to understand.
+//!
+//! What is taken for granted: the store is empty at first, and nobody but the history's clients writes. Times of
+//! different clients that are equal order nothing.
+
+mod appends;
+mod effect;
+mod partition;
+mod revisions;
+mod search;
+pub mod store;
+mod story;
+mod values;
+
+use thiserror::Error;
+
+pub use self::appends::{AppendViolation, check_appends};
+use self::partition::{Partition, partitions};
+pub use self::revisions::{RevisionViolation, check_revisions};
+use self::search::Search;
+use crate::history::{Call, Outcome};
+
+/// No order explains the answers.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("not linearizable: {story}")]
+pub struct NotLinearizable {
+    /// The keys that are concerned; none if it is the value that proposals are about.
+    pub keys: Vec<String>,
+    /// The history up to this time, in nanoseconds, has no order; up to any earlier time it has one.
+    pub until: u64,
+    /// The shortest part of the history that has no order, how far one gets with it, and what does not fit.
+    pub story: String,
+}
+
+/// Finds an order that explains all answers. Calls that failed have no effect; calls of unknown outcome have theirs
+/// at some time after the call, or never.
+///
+/// # Errors
+/// There is none.
+pub fn check(calls: &[Call]) -> Result<(), NotLinearizable> {
+    partitions(calls).iter().try_for_each(|partition| match Search::new(partition).run() {
+        Ok(()) => Ok(()),
+        Err(_) => Err(shortest(partition)),
+    })
+}
+
+/// What is wrong with a partition that has no order. Any prefix of a history that has an order has one, so the
+/// shortest that has none is found by halving.
+fn shortest(partition: &Partition) -> NotLinearizable {
+    let mut times: Vec<u64> = partition.calls.iter().filter_map(answered_at).collect();
+    times.sort_unstable();
+    times.dedup();
+    let position = times.partition_point(|&time| Search::new(&until(partition, time)).run().is_ok());
+    let time = times[position];
+    let prefix = until(partition, time);
+    let order = Search::new(&prefix).run().expect_err("this was found just now");
+    NotLinearizable { keys: partition.keys.clone(), until: time, story: story::tell(&prefix, &order, time) }
+}
+
+fn answered_at(call: &Call) -> Option<u64> {
+    match call.outcome {
+        Outcome::Answered { at, .. } => Some(at),
+        Outcome::Failed | Outcome::Unknown => None,
+    }
+}
+
+/// What an observer knew at `time`.
+fn until(partition: &Partition, time: u64) -> Partition {
+    let mut calls: Vec<Call> = partition.calls.iter().filter(|call| call.called <= time).cloned().collect();
+    for call in &mut calls {
+        if answered_at(call).is_some_and(|at| at > time) {
+            call.outcome = Outcome::Unknown;
+        }
+    }
+    Partition { keys: partition.keys.clone(), calls }
+}
