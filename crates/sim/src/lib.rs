@@ -11,6 +11,7 @@ pub mod clients;
 pub mod clock;
 pub mod faults;
 pub mod history;
+pub mod linearizability;
 pub mod machine;
 pub mod network;
 pub mod linearizability;
