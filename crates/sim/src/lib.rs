@@ -11,7 +11,6 @@ pub mod clients;
 pub mod clock;
 pub mod faults;
 pub mod history;
-pub mod linearizability;
 pub mod machine;
 pub mod network;
 pub mod linearizability;

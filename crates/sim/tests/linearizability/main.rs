@@ -1,0 +1,9 @@
+//! The linearizability checker: histories known to be good and bad, histories of an atomic store, and the verdicts
+//! of another checker.
+
+#![allow(clippy::unwrap_used)]
+
+mod appends;
+mod known;
+mod revisions;
+mod words;
