@@ -17,6 +17,9 @@ fn main() {
         for (m, n) in &r.marks {
             *marks.entry(m.name()).or_insert(0u64) += u64::from(*n > 0);
         }
+        if r.undecided {
+            println!("seed {seed} undecided");
+        }
         if let Some(v) = &r.violation {
             bad += 1;
             println!(

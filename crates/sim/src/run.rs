@@ -59,6 +59,8 @@ pub struct Report {
     pub hash: Digest,
     /// How often each rare path was reached.
     pub marks: Vec<(Mark, u64)>,
+    /// Whether the history was too tangled to find out if it is linearizable. Its revisions and appends were checked.
+    pub undecided: bool,
     /// What broke.
     pub violation: Option<Violation>,
     /// Everything that happened, if it was to be recorded.
@@ -101,7 +103,8 @@ pub fn run<P: Program>(config: &RunConfig) -> Report {
         operations: config.operations,
         record: config.record,
     });
-    if let Err(panic) = guard::catch(|| live(&mut world, config, &mut random)) {
+    let mut undecided = false;
+    if let Err(panic) = guard::catch(|| undecided = live(&mut world, config, &mut random)) {
         world.violate("Assertion", panic);
     }
     let violation = world.violation().cloned();
@@ -125,16 +128,18 @@ pub fn run<P: Program>(config: &RunConfig) -> Report {
         simulated: world.now(),
         hash: world.hash(),
         marks: mark::take(),
+        undecided,
         violation,
         trace,
     }
 }
 
-fn live<P: Program>(world: &mut World<P>, config: &RunConfig, random: &mut Random) {
+/// Returns whether it could not be decided if the history is linearizable.
+fn live<P: Program>(world: &mut World<P>, config: &RunConfig, random: &mut Random) -> bool {
     world.run_until(FAULTS_UNTIL);
     world.calm_down();
     if config.profile != Profile::Beyond {
         finale::come_to_rest(world, random);
     }
-    finale::check_history(world);
+    finale::check_history(world)
 }

@@ -49,6 +49,23 @@ pub fn check(calls: &[Call]) -> Result<(), NotLinearizable> {
     })
 }
 
+/// The same, giving up on a partition after `steps` of the search: deciding is exponential in the number of calls
+/// of unknown outcome that conflict. Returns whether every partition was decided.
+///
+/// # Errors
+/// There is none.
+pub fn check_within(calls: &[Call], steps: u64) -> Result<bool, NotLinearizable> {
+    let mut decided = true;
+    for partition in partitions(calls) {
+        match Search::new(&partition).run_within(steps) {
+            Some(Ok(())) => {}
+            Some(Err(_)) => return Err(shortest(&partition)),
+            None => decided = false,
+        }
+    }
+    Ok(decided)
+}
+
 /// What is wrong with a partition that has no order. Any prefix of a history that has an order has one, so the
 /// shortest that has none is found by halving.
 fn shortest(partition: &Partition) -> NotLinearizable {

@@ -158,7 +158,13 @@ impl Search {
     }
 
     /// Whether an order explains all answers. If none does: the order of calls that explains the most of them.
-    pub fn run(mut self) -> Result<(), Vec<usize>> {
+    pub fn run(self) -> Result<(), Vec<usize>> {
+        self.run_within(u64::MAX).expect("it does not give up")
+    }
+
+    /// The same, or `None` if that is not decided after so many steps.
+    pub fn run_within(mut self, steps: u64) -> Option<Result<(), Vec<usize>>> {
+        let mut left = steps;
         let start = Configuration {
             placed: vec![0; self.answered.len().div_ceil(64)].into(),
             state: vec![Value::ABSENT; self.keys].into(),
@@ -167,8 +173,9 @@ impl Search {
         let (mut stack, mut deepest) = (vec![self.frame(start, Vec::new(), 0)], 0);
         while let Some(frame) = stack.last_mut() {
             if frame.first == self.answered.len() {
-                return Ok(());
+                return Some(Ok(()));
             }
+            left = left.checked_sub(1)?;
             if let Some(way) = frame.ways.next() {
                 if self.arrive(&way.to) {
                     let first = frame.first;
@@ -185,7 +192,7 @@ impl Search {
                 stack.pop();
             }
         }
-        Err(self.furthest)
+        Some(Err(self.furthest))
     }
 
     /// Notes that the search got here. `false` if it was here before, with no more used up.

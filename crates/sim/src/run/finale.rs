@@ -1,12 +1,13 @@
 //! After the faults: everything must come to rest, and the history must make sense.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use synod_paxos::node::NodeId;
 
 use crate::clients::Workload;
-use crate::history::{Operation, Outcome};
+use crate::history::{Answer, Call, Operation, Outcome};
+use crate::linearizability;
 use crate::machine::Death;
 use crate::network::{Link, between};
 use crate::program::Program;
@@ -24,6 +25,12 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Every live node is up to date within this.
 const LEARNED_WITHIN: Duration = Duration::from_secs(10);
+
+/// Steps after which the search for an order gives up. Nearly every history takes a few thousand.
+const SEARCH_STEPS: u64 = 300_000;
+
+/// The client that asks when all is over.
+const LAST_CLIENT: u64 = 0;
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).expect("seconds")
@@ -91,7 +98,7 @@ fn answer<P: Program>(world: &mut World<P>, core: &[NodeId]) {
     }
     for (index, operation) in last_operations(world, P::WORKLOAD).into_iter().enumerate() {
         let node = core[index % core.len()];
-        let call = world.ask(0, node, operation);
+        let call = world.ask(LAST_CLIENT, node, operation);
         let deadline = world.now() + nanos(ANSWERED_WITHIN);
         world.run_until_that(deadline, |world| world.outcome(call).is_some());
         if !matches!(world.outcome(call), Some(Outcome::Answered { .. })) {
@@ -139,6 +146,32 @@ fn learn<P: Program>(world: &mut World<P>, core: &[NodeId]) {
 }
 
 /// Whether clients can have seen what they saw.
-pub(super) fn check_history<P: Program>(world: &mut World<P>) {
-    let _ = world;
+/// Returns whether the search for an order gave up.
+pub(super) fn check_history<P: Program>(world: &mut World<P>) -> bool {
+    let calls = world.history();
+    let appends = calls.iter().filter(|call| call.client == LAST_CLIENT);
+    let last: BTreeMap<String, String> = appends.filter_map(found).collect();
+    let appends = linearizability::check_appends(calls, &last).map_err(|error| error.to_string());
+    let revisions = linearizability::check_revisions(calls).map_err(|error| error.to_string());
+    let order = linearizability::check_within(calls, SEARCH_STEPS);
+    let undecided = matches!(order, Ok(false));
+    let order = order.map(drop).map_err(|error| error.to_string());
+    for (invariant, result) in
+        [("Exactly once", appends), ("Revisions", revisions), ("Linearizability", order)]
+    {
+        if let Err(what) = result {
+            world.violate(invariant, what);
+        }
+    }
+    undecided
+}
+
+/// What a read found.
+fn found(call: &Call) -> Option<(String, String)> {
+    match (&call.operation, &call.outcome) {
+        (Operation::Get { key }, Outcome::Answered { answer: Answer::Value(Some(value)), .. }) => {
+            Some((key.clone(), value.clone()))
+        }
+        _ => None,
+    }
 }
