@@ -282,8 +282,8 @@ fn garbage_is_refused_by_name_and_changes_nothing() {
             Message::Promise(promise(1, 4, vec![(Slot(2), Report::Chosen(Entry::Noop))])),
             "contradicts itself",
         ),
-        (1, Message::ReadIndex { read: read(1) }, "for the reads of"),
-        (1, Message::ReadIndexReply { read: read(1), slot: None }, "for the reads of"),
+        (1, Message::ReadIndex { read: read(9) }, "for the reads of"),
+        (1, Message::ReadIndexReply { read: read(9), slot: None }, "for the reads of"),
     ];
     let before = core.clone();
     let mut names = BTreeSet::new();

@@ -118,8 +118,10 @@ impl<C: Command> Core<C> {
         }
         mark!(CheckpointInstalledUnderVotes if self.acceptor.highest_voted() > slot);
         // What was chosen below is not known any more, so a leader that proposed there cannot tell whether it
-        // lost its ballot; and its commit notices would vouch for its own values.
-        if self.oldest_in_flight().is_some_and(|oldest| oldest <= slot) {
+        // lost its ballot; and its commit notices would vouch for its own values. One that has yet to propose there
+        // has lost it.
+        let ahead = self.leader.as_ref().is_some_and(|leader| leader.has_not_come_to(slot));
+        if ahead || self.oldest_in_flight().is_some_and(|oldest| oldest <= slot) {
             self.stop_leading();
         }
         if !self.learner.install(slot) {

@@ -213,7 +213,9 @@ impl<C: Command> Leader<C> {
         let chosen = chosen.filter(|_| !mutant!(ChosenPrefixIgnored));
         let base = chosen.map_or(Slot::ZERO, |(slot, _)| slot).max(learner.through());
         let highest = promises.values().filter_map(|promise| promise.reports.last()).map(|(slot, _)| *slot);
-        self.recovered = highest.fold(base, Slot::max);
+        // What was learned during phase 1 is no place for new commands either.
+        let known = learner.chosen_from(base).last().map(|(slot, _)| slot);
+        self.recovered = highest.chain(known).fold(base, Slot::max);
         self.next_slot = if mutant!(RecoveredSlotsReused) { base.next() } else { self.recovered.next() };
         let mut recovery = Recovery {
             learned: Vec::new(),
@@ -321,11 +323,18 @@ impl<C: Command> Leader<C> {
         self.take(slot)
     }
 
-    /// Somebody else found `entry` chosen in `slot`. Returns whether this leader proposed another value
-    /// there: then it has lost its ballot.
+    /// Somebody else found `entry` chosen in `slot`. Returns whether this leader has lost its ballot: it proposed
+    /// another value there, or it has not come to the slot yet. What it has not proposed and its phase 1 did not
+    /// find was chosen with a higher ballot; a proposal of its own there would be one that its commit notices,
+    /// which cover the slot from now on, falsely vouch for.
     #[must_use]
     pub fn handle_chosen(&mut self, slot: Slot, entry: &Entry<C>) -> bool {
-        self.take(slot).is_some_and(|proposed| proposed != *entry)
+        self.take(slot).is_some_and(|proposed| proposed != *entry) || self.has_not_come_to(slot)
+    }
+
+    /// Whether this leader will propose something new in `slot` if it goes on.
+    pub fn has_not_come_to(&self, slot: Slot) -> bool {
+        self.is_leading() && self.next_slot <= slot
     }
 
     fn take(&mut self, slot: Slot) -> Option<Entry<C>> {
