@@ -13,7 +13,7 @@ fn explored(name: &str) -> Report {
     let report = space(name).run(&Limits { threads: 2, ..Limits::default() }, &mut |_| {});
     assert_eq!(report.counterexample, None, "{name}");
     assert!(report.closed, "{name}");
-    assert_eq!(Some(report.states), space(name).expected, "{name}");
+    assert_eq!(report.states, space(name).expected, "{name}");
     report
 }
 
@@ -48,4 +48,18 @@ fn acceptors_that_restart_add_no_state_for_nothing_they_said_is_lost() {
 fn the_counts_do_not_depend_on_the_number_of_threads() {
     let one = space("single-decree-3x3x2").run(&Limits::default(), &mut |_| {});
     assert_eq!(one, explored("single-decree-3x3x2"));
+}
+
+#[test]
+fn whole_nodes_are_safe_though_their_writes_take_time_and_one_crashes() {
+    explored("single-decree-nodes-3x2x2");
+    explored("single-decree-nodes-crashes-one-proposer");
+}
+
+#[test]
+fn asking_one_majority_first_is_safe_and_so_are_refusals_and_silence() {
+    explored("single-decree-nodes-one-majority-first");
+    let refused = explored("single-decree-nodes-refusals");
+    let ignored = explored("single-decree-nodes-ignored-requests");
+    assert!(ignored.states < refused.states, "a refusal that arrives is remembered");
 }

@@ -1,5 +1,6 @@
 //! The one binary: members, and what talks to them.
 
+mod check;
 mod client;
 mod config;
 mod dev;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use check::CheckOptions;
 use client::ClientCommand;
 use config::ServeOptions;
 use dev::DevOptions;
@@ -38,6 +40,9 @@ enum Command {
     /// Runs a whole cluster in one process, to try things out
     #[command(after_help = dev::EXAMPLES)]
     Dev(DevOptions),
+    /// Visits every state of small configurations of the protocols
+    #[command(after_help = check::EXAMPLES)]
+    Check(CheckOptions),
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -51,6 +56,7 @@ fn main() -> ExitCode {
             serve::run(*options, matches)
         }
         Command::Dev(options) => dev::run(&options),
+        Command::Check(options) => check::run(&options),
         Command::Client(command) => block_on(client::run(command)),
     }
 }

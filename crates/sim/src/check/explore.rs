@@ -175,6 +175,7 @@ impl<'a, M: Model> Visit<'a, M> {
             for action in &actions {
                 match step(self.model, state, action) {
                     Ok(None) => {}
+                    Ok(Some((same, _))) if same == self.origins[*number as usize].0 => {}
                     Ok(Some((fingerprint, next))) => {
                         expansion.transitions += 1;
                         if !self.seen.contains(&fingerprint.0) {

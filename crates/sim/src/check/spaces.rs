@@ -1,8 +1,13 @@
 //! The configurations that are explored, by name.
 
+use std::time::Duration;
+
+use synod_paxos::synod::options::{Audience, Options, Refusal};
+
 use crate::check::explore::{Limits, Listener, Report, explore};
 use crate::check::ledger::Sizes;
 use crate::check::single_decree::messages::Messages;
+use crate::check::single_decree::nodes::{Nodes, Setting};
 
 /// A named configuration.
 pub struct Space {
@@ -10,17 +15,19 @@ pub struct Space {
     pub name: &'static str,
     /// What it is, in one line.
     pub description: &'static str,
-    /// How many states it has when it is explored to its end; none if that was never done.
-    pub expected: Option<u64>,
+    /// How many states it has.
+    pub expected: u64,
     /// How many states others published for the same model, and who.
     pub published: Option<(u64, &'static str)>,
+    /// Where it is cut off because it does not end soon enough: the expected states are those up to there.
+    pub depth: Option<u32>,
     explore: fn(&Limits, &mut Listener<'_>) -> Report,
 }
 
 impl Space {
-    /// Explores it. `progress` is told now and then.
+    /// Explores it: to its own depth, if it has one and `limits` has none. `progress` is told now and then.
     pub fn run(&self, limits: &Limits, progress: &mut Listener<'_>) -> Report {
-        (self.explore)(limits, progress)
+        (self.explore)(&Limits { depth: limits.depth.or(self.depth), ..*limits }, progress)
     }
 }
 
@@ -35,15 +42,17 @@ const SPACES: &[Space] = &[
     Space {
         name: "single-decree-3x2x2-full",
         description: "3 acceptors, 2 ballots, 2 values; every state told apart",
-        expected: Some(3_921),
+        expected: 3_921,
         published: Some((3_921, TLA)),
+        depth: None,
         explore: |limits, progress| explore(&Messages::new(Sizes::majority(3, 2, 2)), limits, progress),
     },
     Space {
         name: "single-decree-3x2x2",
         description: "3 acceptors, 2 ballots, 2 values",
-        expected: Some(443),
+        expected: 443,
         published: None,
+        depth: None,
         explore: |limits, progress| {
             explore(&Messages::new(Sizes::majority(3, 2, 2)).symmetric(), limits, progress)
         },
@@ -51,15 +60,17 @@ const SPACES: &[Space] = &[
     Space {
         name: "single-decree-3x3x2-full",
         description: "3 acceptors, 3 ballots, 2 values; every state told apart",
-        expected: Some(185_369),
+        expected: 185_369,
         published: None,
+        depth: None,
         explore: |limits, progress| explore(&Messages::new(Sizes::majority(3, 3, 2)), limits, progress),
     },
     Space {
         name: "single-decree-3x3x2",
         description: "3 acceptors, 3 ballots, 2 values",
-        expected: Some(17_153),
+        expected: 17_153,
         published: None,
+        depth: None,
         explore: |limits, progress| {
             explore(&Messages::new(Sizes::majority(3, 3, 2)).symmetric(), limits, progress)
         },
@@ -67,8 +78,9 @@ const SPACES: &[Space] = &[
     Space {
         name: "single-decree-3x3x3",
         description: "3 acceptors, 3 ballots, 3 values",
-        expected: Some(17_559),
+        expected: 17_559,
         published: None,
+        depth: None,
         explore: |limits, progress| {
             explore(&Messages::new(Sizes::majority(3, 3, 3)).symmetric(), limits, progress)
         },
@@ -76,8 +88,9 @@ const SPACES: &[Space] = &[
     Space {
         name: "single-decree-3x4x2",
         description: "3 acceptors, 4 ballots, 2 values",
-        expected: Some(710_709),
+        expected: 710_709,
         published: None,
+        depth: None,
         explore: |limits, progress| {
             explore(&Messages::new(Sizes::majority(3, 4, 2)).symmetric(), limits, progress)
         },
@@ -85,8 +98,9 @@ const SPACES: &[Space] = &[
     Space {
         name: "single-decree-5x2x2",
         description: "5 acceptors, 2 ballots, 2 values",
-        expected: Some(5_811),
+        expected: 5_811,
         published: None,
+        depth: None,
         explore: |limits, progress| {
             explore(&Messages::new(Sizes::majority(5, 2, 2)).symmetric(), limits, progress)
         },
@@ -94,8 +108,9 @@ const SPACES: &[Space] = &[
     Space {
         name: "single-decree-flexible-4x3x2",
         description: "4 acceptors with phase 1 quorums of 3 and phase 2 quorums of 2, 3 ballots, 2 values",
-        expected: Some(57_436),
+        expected: 57_436,
         published: None,
+        depth: None,
         explore: |limits, progress| {
             let sizes = Sizes { phase2: 2, ..Sizes::majority(4, 3, 2) };
             explore(&Messages::new(sizes).symmetric(), limits, progress)
@@ -104,10 +119,79 @@ const SPACES: &[Space] = &[
     Space {
         name: "single-decree-restarts-3x3x2",
         description: "3 acceptors that crash at any time, 3 ballots, 2 values",
-        expected: Some(17_153),
+        expected: 17_153,
         published: None,
+        depth: None,
         explore: |limits, progress| {
             explore(&Messages::new(Sizes::majority(3, 3, 2)).symmetric().with_restarts(), limits, progress)
         },
     },
+    Space {
+        name: "single-decree-nodes-3x2x2",
+        description: "whole nodes with disks: 3 acceptors, 2 proposers with a ballot each, 2 values",
+        expected: 59_965,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Nodes::new(TWO_PROPOSERS), limits, progress),
+    },
+    Space {
+        name: "single-decree-nodes-crash-3x2x2",
+        description: "the same with one crash between any two steps",
+        expected: 163_734,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            explore(&Nodes::new(Setting { crashes: 1, ..TWO_PROPOSERS }), limits, progress)
+        },
+    },
+    Space {
+        name: "single-decree-nodes-crashes-one-proposer",
+        description: "whole nodes: 3 acceptors, one proposer with 2 ballots, 2 values, two crashes",
+        expected: 70_988,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            explore(&Nodes::new(Setting { crashes: 2, ..ONE_PROPOSER }), limits, progress)
+        },
+    },
+    Space {
+        name: "single-decree-nodes-one-majority-first",
+        description: "whole nodes that ask one majority and then the others: 3 acceptors, 1 proposer, 2 ballots, 2 values",
+        expected: 46_713,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            let options = Options { audience: Audience::OneQuorumFirst, ..OPTIONS };
+            explore(&Nodes::new(Setting { options, ..ONE_PROPOSER }), limits, progress)
+        },
+    },
+    Space {
+        name: "single-decree-nodes-refusals",
+        description: "whole nodes whose refusals arrive: 3 acceptors, 1 proposer, 2 ballots, 2 values",
+        expected: 47_777,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            explore(&Nodes::new(Setting { refusals: true, ..ONE_PROPOSER }), limits, progress)
+        },
+    },
+    Space {
+        name: "single-decree-nodes-ignored-requests",
+        description: "whole nodes that say nothing instead of refusing: 3 acceptors, 1 proposer, 2 ballots, 2 values",
+        expected: 11_808,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            let options = Options { refusal: Refusal::Ignore, ..OPTIONS };
+            explore(&Nodes::new(Setting { options, refusals: true, ..ONE_PROPOSER }), limits, progress)
+        },
+    },
 ];
+
+const OPTIONS: Options =
+    Options { audience: Audience::All, refusal: Refusal::Reject, patience: Duration::from_millis(100) };
+
+const TWO_PROPOSERS: Setting =
+    Setting { acceptors: 3, rounds: &[1, 1], values: 2, crashes: 0, options: OPTIONS, refusals: false };
+
+const ONE_PROPOSER: Setting = Setting { rounds: &[2], ..TWO_PROPOSERS };

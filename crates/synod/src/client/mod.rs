@@ -15,7 +15,7 @@ mod json;
 mod log;
 mod log_table;
 mod members;
-mod output;
+pub(crate) mod output;
 mod put;
 mod status;
 mod txn;

@@ -93,7 +93,7 @@ pub(super) fn txn(response: &pb::TxnResponse) -> String {
 }
 
 /// A table as wide as the terminal allows, or `width` if given.
-pub(super) fn table(header: Vec<String>, rows: Vec<Vec<String>>, width: Option<u16>) -> String {
+pub(crate) fn table(header: Vec<String>, rows: Vec<Vec<String>>, width: Option<u16>) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
     if let Some(width) = width {

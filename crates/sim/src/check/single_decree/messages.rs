@@ -23,7 +23,7 @@ use synod_paxos::synod::record::Record;
 
 use crate::check::fingerprint::Fingerprint;
 use crate::check::ledger::{Ledger, Pairs, Sizes, name};
-use crate::check::{Model, Violation};
+use crate::check::{Model, Violation, permutations};
 
 /// A configuration of the message-set model.
 #[derive(Clone, Debug)]
@@ -154,24 +154,6 @@ fn number(ballot: Ballot) -> Option<usize> {
 
 fn value_number(value: char) -> usize {
     usize::from(value as u8 - b'A')
-}
-
-/// All orders of `0..count`.
-fn permutations(count: usize) -> Vec<Vec<usize>> {
-    let mut all = vec![Vec::new()];
-    for next in 0..count {
-        all = all
-            .into_iter()
-            .flat_map(|order: Vec<usize>| {
-                (0..=order.len()).map(move |at| {
-                    let mut longer = order.clone();
-                    longer.insert(at, next);
-                    longer
-                })
-            })
-            .collect();
-    }
-    all
 }
 
 /// A sealed answer, opened as a driver opens it: its write is done.
