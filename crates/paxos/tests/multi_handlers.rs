@@ -268,6 +268,7 @@ fn garbage_is_refused_by_name_and_changes_nothing() {
     let far = Slot(SLOTS_AHEAD_MAX + 1);
     let accept = |slot| Message::Accept { ballot: ballot(1), slot, entry: Entry::Noop, commit: Slot::ZERO };
     let unordered = vec![(Slot(3), Report::Vote(vote(1, 'A'))), (Slot(2), Report::Vote(vote(1, 'A')))];
+    let strangers = ReadId { node: NodeId(77), ..read(1) };
     let refused = [
         (9, Message::Heartbeat { round: 1, commit: None }, "no member"),
         (2, Message::Prepare { ballot: ballot(1), from: Slot(1) }, "not its own"),
@@ -282,8 +283,8 @@ fn garbage_is_refused_by_name_and_changes_nothing() {
             Message::Promise(promise(1, 4, vec![(Slot(2), Report::Chosen(Entry::Noop))])),
             "contradicts itself",
         ),
-        (1, Message::ReadIndex { read: read(9) }, "for the reads of"),
-        (1, Message::ReadIndexReply { read: read(9), slot: None }, "for the reads of"),
+        (1, Message::ReadIndex { read: strangers }, "for the reads of"),
+        (1, Message::ReadIndexReply { read: strangers, slot: None }, "for the reads of"),
     ];
     let before = core.clone();
     let mut names = BTreeSet::new();
