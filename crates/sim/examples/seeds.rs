@@ -10,7 +10,11 @@ fn main() {
     for seed in args[0]..args[1] {
         let mut c = RunConfig::new(seed, Profile::All);
         c.record = args.len() > 2;
-        let r = run::<Member>(&c);
+        let r = if std::env::var("SD").is_ok() {
+            run::<synod_sim::programs::single_decree::SingleDecree>(&c)
+        } else {
+            run::<Member>(&c)
+        };
         sim += r.simulated;
         ans += r.tally.answered;
         lead += r.tally.leaders;

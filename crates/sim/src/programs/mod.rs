@@ -1,3 +1,4 @@
 //! The programs that run in the world: the shipped code of each protocol, driven as the real driver drives it.
 
 pub mod member;
+pub mod single_decree;
