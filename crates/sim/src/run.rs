@@ -7,6 +7,7 @@ use synod_paxos::node::NodeId;
 use synod_probe::mark::{self, Mark};
 
 use crate::check::Violation;
+use crate::clients::Workload;
 use crate::faults::{Class, Plan, Profile};
 use crate::program::{Digest, Program};
 use crate::random::Random;
@@ -67,11 +68,14 @@ pub struct Report {
     pub trace: Option<Trace>,
 }
 
-/// Simulated nanoseconds before the first fault: enough for a leader and some writes.
-const FAULTS_FROM: u64 = 1_000_000_000;
-
-/// When faults stop.
-const FAULTS_UNTIL: u64 = 13_000_000_000;
+/// When faults begin and stop, in simulated nanoseconds. A log gets a leader and some writes first; a single decision
+/// is over before that, so it is disturbed from the beginning.
+fn fault_time(workload: Workload) -> (u64, u64) {
+    match workload {
+        Workload::KeyValue => (1_000_000_000, 13_000_000_000),
+        Workload::Decree => (0, 3_000_000_000),
+    }
+}
 
 /// Clients of a run.
 const CLIENTS: u64 = 8;
@@ -84,7 +88,8 @@ pub fn run<P: Program>(config: &RunConfig) -> Report {
     let mut random = Random::new(config.seed, "run");
     let count = config.nodes.unwrap_or(*random.pick(&[3, 3, 5]));
     let nodes: Vec<NodeId> = (1..=count).map(NodeId).collect();
-    let mut plan = Plan::draw(config.seed, config.profile, &nodes, FAULTS_FROM, FAULTS_UNTIL);
+    let (from, until) = fault_time(P::WORKLOAD);
+    let mut plan = Plan::draw(config.seed, config.profile, &nodes, from, until);
     let faults = plan.faults.len();
     if let Some(keep) = &config.keep {
         let numbered = plan.faults.into_iter().enumerate();
@@ -136,7 +141,7 @@ pub fn run<P: Program>(config: &RunConfig) -> Report {
 
 /// Returns whether it could not be decided if the history is linearizable.
 fn live<P: Program>(world: &mut World<P>, config: &RunConfig, random: &mut Random) -> bool {
-    world.run_until(FAULTS_UNTIL);
+    world.run_until(fault_time(P::WORKLOAD).1);
     world.calm_down();
     if config.profile != Profile::Beyond {
         finale::come_to_rest(world, random);

@@ -187,7 +187,8 @@ impl<P: Program> World<P> {
             world.at(0, Event::Boot { node });
         }
         for client in 1..=clients {
-            let at = world.random.below(1_000_000_000);
+            let at =
+                world.random.below(if P::WORKLOAD == Workload::Decree { 50_000_000 } else { 1_000_000_000 });
             world.at(at, Event::Act { client });
         }
         for index in 0..world.plan.faults.len() {

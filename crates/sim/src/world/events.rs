@@ -23,8 +23,8 @@ impl<P: Program> World<P> {
             Event::WorkDone { node, boot, work } => self.work_done(node, boot, work),
             Event::Overdue { node, boot } => {
                 let machine = &self.machines[&node];
-                if machine.boots == boot && machine.program.is_some() {
-                    let death = machine.doom.map_or(Death::Process, |doom| doom.death);
+                let doom = machine.doom.filter(|_| machine.boots == boot && machine.program.is_some());
+                if let Some(Doom { death, .. }) = doom {
                     self.die(node, death);
                 }
             }
@@ -66,7 +66,7 @@ impl<P: Program> World<P> {
     fn work(&mut self, node: NodeId, boot: u64, queue: Queue, work: WorkId) {
         let real = self.now;
         let machine = self.machine(node);
-        if machine.boots != boot {
+        if machine.boots != boot || machine.program.is_none() {
             return;
         }
         if machine.stuck > 0 && queue != Queue::Apply {
