@@ -96,6 +96,11 @@ impl Transfer {
         (!self.complete).then_some(self.deadline)
     }
 
+    /// Whether the last request has gone unanswered for longer than it should: another source may be better.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.attempts > 0 && !self.complete
+    }
+
     /// The deadline passed. Returns whether to ask again; otherwise the transfer is given up.
     pub(crate) fn try_again(&mut self, now: Time) -> bool {
         self.attempts += 1;

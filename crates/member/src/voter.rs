@@ -565,7 +565,8 @@ impl Voter {
                 }
             }
             Output::CheckpointNeeded { from, .. } => {
-                if self.transfer.is_none() {
+                let better = |transfer: &Transfer| transfer.is_silent() && transfer.source != from;
+                if self.transfer.as_ref().is_none_or(better) {
                     self.transfer = Some(Transfer::start(from, self.now));
                     self.ask_for_part();
                 }
