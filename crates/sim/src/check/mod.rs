@@ -19,6 +19,7 @@
 pub mod explore;
 pub mod fingerprint;
 pub mod ledger;
+pub mod multi_paxos;
 mod panics;
 pub mod single_decree;
 pub mod spaces;

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use synod_paxos::multi::leader::GapFill;
 use synod_paxos::synod::options::{Audience, Options, Refusal};
 
 use crate::check::explore::{Limits, Listener, Report, explore};
 use crate::check::ledger::Sizes;
+use crate::check::multi_paxos::{self, Log};
 use crate::check::single_decree::messages::Messages;
 use crate::check::single_decree::nodes::{Nodes, Setting};
 
@@ -129,7 +131,7 @@ const SPACES: &[Space] = &[
     Space {
         name: "single-decree-nodes-3x2x2",
         description: "whole nodes with disks: 3 acceptors, 2 proposers with a ballot each, 2 values",
-        expected: 59_965,
+        expected: 23_887,
         published: None,
         depth: None,
         explore: |limits, progress| explore(&Nodes::new(TWO_PROPOSERS), limits, progress),
@@ -137,7 +139,7 @@ const SPACES: &[Space] = &[
     Space {
         name: "single-decree-nodes-crash-3x2x2",
         description: "the same with one crash between any two steps",
-        expected: 163_734,
+        expected: 63_848,
         published: None,
         depth: None,
         explore: |limits, progress| {
@@ -147,7 +149,7 @@ const SPACES: &[Space] = &[
     Space {
         name: "single-decree-nodes-crashes-one-proposer",
         description: "whole nodes: 3 acceptors, one proposer with 2 ballots, 2 values, two crashes",
-        expected: 70_988,
+        expected: 27_297,
         published: None,
         depth: None,
         explore: |limits, progress| {
@@ -157,7 +159,7 @@ const SPACES: &[Space] = &[
     Space {
         name: "single-decree-nodes-one-majority-first",
         description: "whole nodes that ask one majority and then the others: 3 acceptors, 1 proposer, 2 ballots, 2 values",
-        expected: 46_713,
+        expected: 21_360,
         published: None,
         depth: None,
         explore: |limits, progress| {
@@ -178,12 +180,88 @@ const SPACES: &[Space] = &[
     Space {
         name: "single-decree-nodes-ignored-requests",
         description: "whole nodes that say nothing instead of refusing: 3 acceptors, 1 proposer, 2 ballots, 2 values",
-        expected: 11_808,
+        expected: 4_702,
         published: None,
         depth: None,
         explore: |limits, progress| {
             let options = Options { refusal: Refusal::Ignore, ..OPTIONS };
             explore(&Nodes::new(Setting { options, refusals: true, ..ONE_PROPOSER }), limits, progress)
+        },
+    },
+    Space {
+        name: "multi-paxos-3x2x2",
+        description: "3 members, 2 leaders with a ballot each, 2 commands, 2 slots",
+        expected: 209_608,
+        published: None,
+        depth: Some(13),
+        explore: |limits, progress| explore(&Log::new(LOG), limits, progress),
+    },
+    Space {
+        name: "multi-paxos-crash-3x2x2",
+        description: "the same with one crash",
+        expected: 215_711,
+        published: None,
+        depth: Some(12),
+        explore: |limits, progress| {
+            explore(&Log::new(multi_paxos::Setting { crashes: 1, ..LOG }), limits, progress)
+        },
+    },
+    Space {
+        name: "multi-paxos-3x3x1",
+        description: "3 members, 3 leaders with a ballot each, 1 command, 1 slot",
+        expected: 190_186,
+        published: None,
+        depth: Some(14),
+        explore: |limits, progress| {
+            explore(
+                &Log::new(multi_paxos::Setting { rounds: &[1, 1, 1], commands: 1, ..LOG }),
+                limits,
+                progress,
+            )
+        },
+    },
+    Space {
+        name: "multi-paxos-gaps-3x2x3",
+        description: "3 members, 2 leaders with a ballot each, 3 commands, 3 slots, gaps filled with commands",
+        expected: 255_425,
+        published: None,
+        depth: Some(12),
+        explore: |limits, progress| {
+            explore(
+                &Log::new(multi_paxos::Setting { commands: 3, gaps: GapFill::Commands, ..LOG }),
+                limits,
+                progress,
+            )
+        },
+    },
+    Space {
+        name: "multi-paxos-checkpoint-3x2x1",
+        description: "3 members, 2 leaders with a ballot each, 1 command, a checkpoint that is also handed on",
+        expected: 90_916,
+        published: None,
+        depth: Some(14),
+        explore: |limits, progress| {
+            explore(&Log::new(multi_paxos::Setting { commands: 1, checkpoints: 1, ..LOG }), limits, progress)
+        },
+    },
+    Space {
+        name: "multi-paxos-reads-3x2x1",
+        description: "3 members, 2 leaders with a ballot each, 1 command, 1 read",
+        expected: 59_591,
+        published: None,
+        depth: Some(12),
+        explore: |limits, progress| {
+            explore(&Log::new(multi_paxos::Setting { commands: 1, reads: 1, ..LOG }), limits, progress)
+        },
+    },
+    Space {
+        name: "multi-paxos-commit-notice-5x2x2",
+        description: "5 members: 1 and then 2 lead with 3 and 4 and have proposed a command each, which nobody has received",
+        expected: 182_578,
+        published: None,
+        depth: Some(8),
+        explore: |limits, progress| {
+            explore(&Log::new(multi_paxos::Setting { members: 5, two_lead: true, ..LOG }), limits, progress)
         },
     },
 ];
@@ -195,3 +273,14 @@ const TWO_PROPOSERS: Setting =
     Setting { acceptors: 3, rounds: &[1, 1], values: 2, crashes: 0, options: OPTIONS, refusals: false };
 
 const ONE_PROPOSER: Setting = Setting { rounds: &[2], ..TWO_PROPOSERS };
+
+const LOG: multi_paxos::Setting = multi_paxos::Setting {
+    members: 3,
+    rounds: &[1, 1],
+    commands: 2,
+    crashes: 0,
+    checkpoints: 0,
+    reads: 0,
+    gaps: GapFill::Noops,
+    two_lead: false,
+};

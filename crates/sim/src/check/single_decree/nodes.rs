@@ -358,13 +358,14 @@ impl Nodes {
 
     /// The messages that would leave if the waiting writes became durable one after the other. How often each was
     /// asked for meanwhile does not matter.
-    fn held_back(node: &Node) -> Vec<(usize, Vec<NodeId>, Message<char>)> {
+    fn held_back(&self, node: &Node) -> Vec<(usize, Vec<NodeId>, Message<char>)> {
         let mut core = node.core.clone();
         let mut held = Vec::new();
         for (write, (token, _)) in node.writes.iter().enumerate() {
             core.handle_persisted(*token);
             while let Some(output) = core.poll_output() {
                 if let Output::Send { to, message } = output
+                    && (self.setting.refusals || !matches!(message, Message::Nack { .. }))
                     && !held.iter().any(|(_, sent_to, sent)| (sent_to, sent) == (&to, &message))
                 {
                     held.push((write, to, message));
@@ -478,7 +479,7 @@ impl Nodes {
             .iter()
             .map(|(_, records)| records.iter().map(|record| Renamed(record, names)).collect())
             .collect();
-        let held = if node.writes.is_empty() { Vec::new() } else { Self::held_back(node) };
+        let held = if node.writes.is_empty() { Vec::new() } else { self.held_back(node) };
         let held: Vec<_> = held.iter().map(|(at, to, message)| (at, to, Renamed(message, names))).collect();
         Fingerprint::of(&(used(&node.disk), promised(&node.disk), votes, writes, held))
     }
