@@ -5,6 +5,7 @@ use synod_sim::run::{RunConfig, run};
 fn main() {
     let args: Vec<u64> = std::env::args().skip(1).map(|a| a.parse().unwrap_or(1)).collect();
     let t = Instant::now();
+    let (mut qm, mut em) = (0, 0);
     let (mut sim, mut ans, mut lead, mut bad) = (0u64, 0, 0, 0);
     let mut marks = std::collections::BTreeMap::new();
     for seed in args[0]..args[1] {
@@ -15,6 +16,8 @@ fn main() {
         } else {
             run::<Member>(&c)
         };
+        qm = qm.max(r.tally.queued_max);
+        em = em.max(r.tally.events);
         sim += r.simulated;
         ans += r.tally.answered;
         lead += r.tally.leaders;

@@ -13,6 +13,8 @@ pub mod faults;
 pub mod history;
 pub mod linearizability;
 pub mod machine;
+#[cfg(synod_mutants)]
+pub mod mutants;
 pub mod network;
 pub mod program;
 pub mod programs;

@@ -1,7 +1,7 @@
 //! One seed, from the first start to the last check.
 
 mod finale;
-mod guard;
+pub(crate) mod guard;
 
 use synod_paxos::node::NodeId;
 use synod_probe::mark::{self, Mark};

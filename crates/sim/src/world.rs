@@ -144,6 +144,15 @@ pub struct World<P: Program> {
     violation: Option<Violation>,
 }
 
+/// No run comes near so many events, unless nodes never come to rest.
+const EVENTS_MAX: u64 = 1_000_000;
+
+/// Nobody keeps more for later, with as few clients as there are.
+const QUEUED_MAX: usize = 2_000;
+
+/// Nobody wants more done at once.
+const EFFECTS_MAX: u64 = 20_000;
+
 /// Clocks of real machines show how long they have been up: anything.
 const UPTIME_MAX: u64 = 1 << 40;
 
@@ -305,6 +314,13 @@ impl<P: Program> World<P> {
             };
             self.now = self.now.max(next);
             self.tally.events += 1;
+            if self.tally.events > EVENTS_MAX {
+                self.violate(
+                    "Bounds",
+                    format!("more than {EVENTS_MAX} events: the nodes keep each other busy"),
+                );
+                return false;
+            }
             match timer {
                 Some((at, node)) if event.is_none_or(|event| at < event) => self.wake(node),
                 _ => {

@@ -10,7 +10,7 @@ thread_local! {
 }
 
 /// Runs `body`; what it says if it panics. Nothing is printed: the run that panicked is reported as a whole.
-pub(super) fn catch(body: impl FnOnce()) -> Result<(), String> {
+pub(crate) fn catch(body: impl FnOnce()) -> Result<(), String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = panic::take_hook();

@@ -2,7 +2,7 @@
 
 use synod_paxos::node::NodeId;
 
-use super::{Event, World, print};
+use super::{EFFECTS_MAX, Event, QUEUED_MAX, World, print};
 use crate::machine::{Death, Doom};
 use crate::network::Letter;
 use crate::program::{Effect, Fact, Program, Queue, WorkId};
@@ -120,7 +120,11 @@ impl<P: Program> World<P> {
 
     /// Does what a program wants done, up to the point at which it is to die.
     pub(super) fn settle(&mut self, node: NodeId) {
-        loop {
+        for effects in 0.. {
+            if effects > EFFECTS_MAX {
+                return self
+                    .violate("Bounds", format!("{node} wants more than {EFFECTS_MAX} things done at once"));
+            }
             let machine = self.machine(node);
             if let Some(Doom { effects: Some(0), death }) = machine.doom {
                 return self.die(node, death);
@@ -134,6 +138,9 @@ impl<P: Program> World<P> {
         }
         let queued = self.machines[&node].program.as_ref().map_or(0, |program| program.standing().queued);
         self.tally.queued_max = self.tally.queued_max.max(queued);
+        if queued > QUEUED_MAX {
+            self.violate("Bounds", format!("{node} keeps {queued} things for later"));
+        }
     }
 
     fn carry_out(&mut self, node: NodeId, effect: Effect) {

@@ -1,0 +1,111 @@
+//! Whether the checkers notice: every rule's wrong version must be found out, by an invariant that is not about it.
+//!
+//! Only in builds with `--cfg synod_mutants`: no other has wrong versions to switch on.
+
+use synod_probe::mutant::{Mutant, activate};
+
+use crate::check::explore::Limits;
+use crate::check::spaces::{Space, spaces};
+use crate::faults::Profile;
+use crate::program::Program;
+use crate::programs::member::Member;
+use crate::programs::single_decree::SingleDecree;
+use crate::run::{RunConfig, guard, run};
+
+/// How a mutant was found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kill {
+    /// `simulator` or `model checker`.
+    pub by: &'static str,
+    /// The protocol that was simulated, or the space that was explored.
+    pub place: &'static str,
+    /// How many seeds or states it took.
+    pub effort: u64,
+    /// The invariant that broke.
+    pub invariant: String,
+    /// What was seen.
+    pub what: String,
+}
+
+/// What became of a mutant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hunt {
+    /// Which.
+    pub mutant: Mutant,
+    /// How the simulator found it out, if it did.
+    pub simulator: Option<Kill>,
+    /// How the model checker found it out, if it did.
+    pub checker: Option<Kill>,
+}
+
+impl Hunt {
+    /// Whether it was found out at all.
+    pub fn is_killed(&self) -> bool {
+        self.simulator.is_some() || self.checker.is_some()
+    }
+}
+
+/// How hard to hunt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Seeds of whole members to try, at most; single-decree Paxos gets twice as many.
+    pub seeds: u64,
+    /// States of one space to visit, at most.
+    pub states: u64,
+    /// Whether to go on with the model checker when the simulator has found the mutant out.
+    pub both: bool,
+}
+
+/// Hunts `mutant` on this thread.
+pub fn hunt(mutant: Mutant, effort: Effort) -> Hunt {
+    activate(Some(mutant));
+    let simulator = simulate::<SingleDecree>(0..effort.seeds.min(100))
+        .or_else(|| simulate::<Member>(0..effort.seeds.min(40)));
+    let wanted = effort.both || simulator.is_none();
+    let checker = if wanted { explore(effort.states) } else { None };
+    let simulator = simulator.or_else(|| {
+        let more = checker.is_none();
+        more.then(|| {
+            simulate::<SingleDecree>(100..effort.seeds * 2).or_else(|| simulate::<Member>(40..effort.seeds))
+        })?
+    });
+    activate(None);
+    Hunt { mutant, simulator, checker }
+}
+
+fn simulate<P: Program>(seeds: std::ops::Range<u64>) -> Option<Kill> {
+    for seed in seeds {
+        let report = run::<P>(&RunConfig::new(seed, Profile::All));
+        if let Some(violation) = report.violation {
+            return Some(Kill {
+                by: "simulator",
+                place: P::NAME,
+                effort: seed + 1,
+                invariant: violation.invariant.to_owned(),
+                what: violation.what,
+            });
+        }
+    }
+    None
+}
+
+fn explore(states: u64) -> Option<Kill> {
+    let affordable = spaces().iter().filter(|space| space.expected <= states);
+    affordable.filter_map(|space| explore_one(space, states)).next()
+}
+
+fn explore_one(space: &'static Space, states: u64) -> Option<Kill> {
+    let mut seen = 0;
+    let mut found = None;
+    let limits = Limits { depth: None, states: Some(states), threads: 1 };
+    // A wrong version may lead where an assertion of the code itself stops it.
+    let explored = guard::catch(|| {
+        found = space.run(&limits, &mut |progress| seen = progress.states).violation().cloned();
+    });
+    let (invariant, what) = match (explored, found) {
+        (Err(panic), _) => ("Assertion".to_owned(), panic),
+        (Ok(()), Some(violation)) => (violation.invariant.to_owned(), violation.what),
+        (Ok(()), None) => return None,
+    };
+    Some(Kill { by: "model checker", place: space.name, effort: seen, invariant, what })
+}
