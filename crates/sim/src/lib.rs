@@ -20,5 +20,6 @@ pub mod program;
 pub mod programs;
 pub mod random;
 pub mod run;
+pub mod scenarios;
 pub mod trace;
 pub mod world;

@@ -1,7 +1,9 @@
 //! The world: one thread, one queue of events, one seed.
 
+mod directing;
 mod events;
 mod faulting;
+pub mod filter;
 mod nodes;
 mod requests;
 
@@ -9,6 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use bytes::Bytes;
+use synod_paxos::ballot::Ballot;
 use synod_paxos::node::NodeId;
 
 use crate::check::Violation;
@@ -125,6 +128,9 @@ pub struct World<P: Program> {
     scheduled: u64,
     machines: BTreeMap<NodeId, Machine<P>>,
     network: Network,
+    filter: filter::Filter,
+    /// Who believes to lead, and with which ballot.
+    leading: BTreeMap<NodeId, Ballot>,
     /// Events for nodes that stand still.
     stashed: BTreeMap<NodeId, Vec<Event>>,
     clients: BTreeMap<u64, Client>,
@@ -170,6 +176,8 @@ impl<P: Program> World<P> {
         let mut world = World {
             setup,
             network: Network::new(plan.weather, Random::new(seed, "network")),
+            filter: filter::Filter::default(),
+            leading: BTreeMap::new(),
             habits: plan.clients,
             hot: random.skewed(900),
             plan,

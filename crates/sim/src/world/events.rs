@@ -2,6 +2,7 @@
 
 use synod_paxos::node::NodeId;
 
+use super::filter::Fate;
 use super::{EFFECTS_MAX, Event, QUEUED_MAX, World, print};
 use crate::machine::{Death, Doom};
 use crate::network::Letter;
@@ -160,10 +161,14 @@ impl<P: Program> World<P> {
         self.next_message += 1;
         self.tally.messages += 1;
         let letter = Letter { message: self.next_message, from, to, frame: frame.clone() };
-        let arrivals = self.network.send(self.now, &letter);
+        let fate = self.filter.judge(&letter, || P::describe(frame));
+        let arrivals = match fate {
+            Some(_) => Vec::new(),
+            None => self.network.send(self.now, &letter),
+        };
         self.note(5, letter.message, print(frame));
         if self.records() {
-            let (message, lost) = (letter.message, arrivals.is_empty());
+            let (message, lost) = (letter.message, arrivals.is_empty() && fate != Some(Fate::Held));
             let text = P::describe(frame);
             self.record(|| Happening::Sent { message, from: from.0, to: to.0, text, lost });
         }
@@ -224,6 +229,10 @@ impl<P: Program> World<P> {
             }
             Fact::Leads { ballot } => {
                 self.tally.leaders += u64::from(ballot.is_some());
+                match ballot {
+                    Some(ballot) => self.leading.insert(node, ballot),
+                    None => self.leading.remove(&node),
+                };
                 Ok(())
             }
             Fact::Rejected { from, reason } => {

@@ -60,6 +60,7 @@ impl<P: Program> World<P> {
         machine.die(death);
         let restarts = machine.held_down == 0;
         self.stashed.remove(&node);
+        self.leading.remove(&node);
         let open = self.requests.iter().filter(|(_, (_, asked))| *asked == node);
         let open: Vec<_> = open.map(|(request, (client, _))| (*request, *client)).collect();
         for (request, client) in open {

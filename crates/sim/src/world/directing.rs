@@ -1,0 +1,36 @@
+//! What a director of a scenario does to a world, and sees of it, beside what a plan does.
+
+use synod_paxos::ballot::Ballot;
+use synod_paxos::node::NodeId;
+
+use super::World;
+use crate::faults::{Fault, Planned};
+use crate::program::Program;
+
+/// Longer than any scenario.
+const UNTIL_TOLD: u64 = u64::MAX / 4;
+
+impl<P: Program> World<P> {
+    /// A fault begins now. Returns its number, for [`World::relent`].
+    pub fn strike(&mut self, fault: Fault) -> usize {
+        let index = self.plan.faults.len();
+        self.plan.faults.push(Planned { at: self.now, lasts: UNTIL_TOLD, fault });
+        self.begin(index);
+        index
+    }
+
+    /// A fault that struck ends.
+    pub fn relent(&mut self, index: usize) {
+        self.end(index);
+    }
+
+    /// The ballot with which a live node believes that it leads.
+    pub fn leads(&self, node: NodeId) -> Option<Ballot> {
+        self.leading.get(&node).copied()
+    }
+
+    /// The leader with the highest ballot, if any node believes that it leads.
+    pub fn leader(&self) -> Option<NodeId> {
+        self.leading.iter().max_by_key(|(_, ballot)| **ballot).map(|(node, _)| *node)
+    }
+}
