@@ -19,7 +19,7 @@ fn main() {
                         let i = next.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                         let Some(m) = all.get(i) else { return };
                         let t = std::time::Instant::now();
-                        let h = hunt(*m, Effort { seeds, states: 70_000, both: false });
+                        let h = hunt(*m, Effort { seeds, states: 30_000, both: false });
                         let k = h.simulator.or(h.checker);
                         match k {
                             Some(k) => println!(

@@ -48,7 +48,7 @@ impl Hunt {
 /// How hard to hunt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
-    /// Seeds of whole members to try, at most; single-decree Paxos gets twice as many.
+    /// Seeds to try, at most.
     pub seeds: u64,
     /// States of one space to visit, at most.
     pub states: u64,
@@ -56,19 +56,19 @@ pub struct Effort {
     pub both: bool,
 }
 
+/// Seeds that are tried before the model checker is asked.
+const EASY_SEEDS: u64 = 120;
+
 /// Hunts `mutant` on this thread.
 pub fn hunt(mutant: Mutant, effort: Effort) -> Hunt {
     activate(Some(mutant));
-    let simulator = simulate::<SingleDecree>(0..effort.seeds.min(100))
-        .or_else(|| simulate::<Member>(0..effort.seeds.min(40)));
-    let wanted = effort.both || simulator.is_none();
-    let checker = if wanted { explore(effort.states) } else { None };
-    let simulator = simulator.or_else(|| {
-        let more = checker.is_none();
-        more.then(|| {
-            simulate::<SingleDecree>(100..effort.seeds * 2).or_else(|| simulate::<Member>(40..effort.seeds))
-        })?
-    });
+    let easy = effort.seeds.min(EASY_SEEDS);
+    let simulator = simulate::<SingleDecree>(0..easy).or_else(|| simulate::<Member>(0..easy));
+    let checker = if effort.both || simulator.is_none() { explore(effort.states) } else { None };
+    let simulator = match (simulator, &checker) {
+        (None, None) => simulate::<Member>(easy..effort.seeds),
+        (simulator, _) => simulator,
+    };
     activate(None);
     Hunt { mutant, simulator, checker }
 }

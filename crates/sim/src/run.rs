@@ -77,6 +77,12 @@ fn fault_time(workload: Workload) -> (u64, u64) {
     }
 }
 
+/// A run goes on after its faults until so many operations are answered, if there are as many,
+pub const ANSWERED_MIN: u64 = 200;
+
+/// or for so many simulated nanoseconds.
+const CATCH_UP: u64 = 20_000_000_000;
+
 /// Clients of a run.
 const CLIENTS: u64 = 8;
 
@@ -143,6 +149,11 @@ pub fn run<P: Program>(config: &RunConfig) -> Report {
 fn live<P: Program>(world: &mut World<P>, config: &RunConfig, random: &mut Random) -> bool {
     world.run_until(fault_time(P::WORKLOAD).1);
     world.calm_down();
+    // A run whose faults left no time for anything has shown nothing.
+    let deadline = world.now() + CATCH_UP;
+    world.run_until_that(deadline, |world| {
+        world.tally().answered >= ANSWERED_MIN.min(config.operations * CLIENTS)
+    });
     if config.profile != Profile::Beyond {
         finale::come_to_rest(world, random);
     }

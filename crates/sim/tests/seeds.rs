@@ -1,0 +1,168 @@
+//! Whole clusters under every fault: no violation, nothing vacuous, and one seed is one history.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use synod_probe::mark::Mark;
+use synod_sim::faults::Profile;
+use synod_sim::program::Program;
+use synod_sim::programs::member::Member;
+use synod_sim::programs::single_decree::SingleDecree;
+use synod_sim::run::{ANSWERED_MIN, Report, RunConfig, run};
+
+/// Runs seeds on all processors; the reports come in the order of the seeds.
+fn run_all<P: Program>(seeds: u64, profile: Profile) -> Vec<Report> {
+    let next = AtomicU64::new(0);
+    let reports = Mutex::new(BTreeMap::new());
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    let report = run::<P>(&RunConfig::new(seed, profile));
+                    reports.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, report);
+                }
+            });
+        }
+    });
+    reports.into_inner().unwrap().into_values().collect()
+}
+
+fn assert_clean(reports: &[Report]) {
+    for report in reports {
+        assert_eq!(report.violation, None, "seed {}", report.seed);
+    }
+}
+
+fn median(mut figures: Vec<u64>) -> u64 {
+    figures.sort_unstable();
+    figures[figures.len() / 2]
+}
+
+/// How many runs reached a rare path.
+fn reached(reports: &[Report]) -> BTreeMap<Mark, usize> {
+    let mut runs = BTreeMap::new();
+    for (mark, hits) in reports.iter().flat_map(|report| &report.marks) {
+        *runs.entry(*mark).or_default() += usize::from(*hits > 0);
+    }
+    runs
+}
+
+/// A suite that never gets to one of these proves less than it seems to.
+const REQUIRED: &[Mark] = &[
+    Mark::AnswerLostInCheckpoint,
+    Mark::CheckpointInstalled,
+    Mark::CheckpointInstalledUnderVotes,
+    Mark::ChosenSlotRecovered,
+    Mark::ChosenWithoutLeadersVote,
+    Mark::CompetingVotesRecovered,
+    Mark::DamageRefused,
+    Mark::DiskFull,
+    Mark::DuelLost,
+    Mark::FetchedSlotTruncated,
+    Mark::GapFilledWithNoop,
+    Mark::JournalStopped,
+    Mark::LeaderLostBallot,
+    Mark::LeaderSavedByPreCheck,
+    Mark::LeaderSteppedDown,
+    Mark::LeaderWentHigher,
+    Mark::LowerBallotRefused,
+    Mark::OtherThanVotedFetched,
+    Mark::OtherVoteUnderCommitNotice,
+    Mark::OutcomeOfEarlierProcess,
+    Mark::PreCheckRefused,
+    Mark::PromiseRaisedByAccept,
+    Mark::ProposalSentAgain,
+    Mark::ReadAnswerOfEarlierProcess,
+    Mark::ReadWaitedForNextRound,
+    Mark::ReadWaitedForRecoveredSlots,
+    Mark::ReadsLostWithLeadership,
+    Mark::RepeatedSubmissionDropped,
+    Mark::SegmentDeleted,
+    Mark::SegmentRolled,
+    Mark::StalledLeaderMadeWay,
+    Mark::SubmissionOfOtherProcessRefused,
+    Mark::TornTailDropped,
+    Mark::TruncatedSlotReported,
+    Mark::UnprovenTailWrittenAgain,
+    Mark::VoteOfOtherBallotIgnored,
+    Mark::VotedValueTakenOver,
+    Mark::WriteOfferedToNewLeader,
+];
+
+#[test]
+fn a_thousand_clusters_survive_all_faults_and_get_to_every_rare_path() {
+    let reports = run_all::<Member>(1_000, Profile::All);
+    assert_clean(&reports);
+    let answered: Vec<u64> = reports.iter().map(|report| report.tally.answered).collect();
+    // The first leader is no change.
+    let changes: Vec<u64> = reports.iter().map(|report| report.tally.leaders.saturating_sub(1)).collect();
+    let undecided = reports.iter().filter(|report| report.undecided).count();
+    let reached = reached(&reports);
+    println!(
+        "answered operations: least {}, median {}; leader changes: median {}; histories not decided: {undecided}",
+        answered.iter().min().unwrap(),
+        median(answered.clone()),
+        median(changes.clone())
+    );
+    println!("runs that reached each mark: {reached:?}");
+    assert!(answered.iter().all(|answered| *answered >= ANSWERED_MIN), "a run of little work proves little");
+    assert!(median(changes) >= 1, "leaders hardly ever change");
+    assert!(undecided <= 10, "{undecided} histories were too tangled");
+    let missed: Vec<_> = REQUIRED.iter().filter(|mark| reached[mark] == 0).collect();
+    assert!(missed.is_empty(), "never reached: {missed:?}");
+}
+
+#[test]
+fn a_thousand_decisions_are_taken_once_whatever_fails() {
+    let reports = run_all::<SingleDecree>(1_000, Profile::All);
+    assert_clean(&reports);
+    assert!(reports.iter().all(|report| report.chosen == 1));
+    let reached = reached(&reports);
+    for mark in [Mark::DuelLost, Mark::PromiseRaisedByAccept, Mark::LowerBallotRefused, Mark::TornTailDropped]
+    {
+        assert!(reached[&mark] > 0, "{mark:?} was never reached");
+    }
+}
+
+#[test]
+fn more_damage_than_can_be_survived_makes_members_refuse_and_never_lie() {
+    let reports = run_all::<Member>(200, Profile::Beyond);
+    assert_clean(&reports);
+    assert!(reached(&reports)[&Mark::DamageRefused] > 20);
+}
+
+#[test]
+fn every_class_of_faults_by_itself_is_survived() {
+    for profile in [Profile::Calm, Profile::Network, Profile::Processes, Profile::Disks, Profile::Clocks] {
+        assert_clean(&run_all::<Member>(40, profile));
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_history_recorded_or_not() {
+    for seed in 0..12 {
+        let mut config = RunConfig::new(seed, Profile::All);
+        let (first, second) = (run::<Member>(&config), run::<Member>(&config));
+        assert_eq!((first.hash, first.tally), (second.hash, second.tally), "seed {seed}");
+        config.record = true;
+        assert_eq!(run::<Member>(&config).hash, first.hash, "seed {seed}");
+        let other = run::<Member>(&RunConfig::new(seed + 1, Profile::All));
+        assert_ne!(first.hash, other.hash, "the fingerprint tells nothing apart");
+    }
+}
+
+#[test]
+fn fewer_faults_are_another_history() {
+    let whole = RunConfig::new(3, Profile::All);
+    let part = RunConfig { keep: Some(Vec::new()), ..whole.clone() };
+    assert_ne!(run::<Member>(&whole).hash, run::<Member>(&part).hash);
+}
