@@ -157,6 +157,37 @@ impl Effect {
         }
     }
 
+    /// What the keys that it reads must hold if it is to do or answer what it did; `None` if several things will do.
+    pub fn wants(&self) -> Vec<(usize, Option<Value>)> {
+        match self {
+            Effect::Get { key, found } => vec![(*key, Some(*found))],
+            Effect::Delete { key, found: Some(false) } => vec![(*key, Some(Value::ABSENT))],
+            Effect::Transact(transaction) => transaction.wants(),
+            _ => self.reads().into_iter().map(|key| (key, None)).collect(),
+        }
+    }
+
+    /// Whether it can leave `wanted` in `key`.
+    pub fn gives(&self, key: usize, wanted: Option<Value>) -> bool {
+        let leaves = |value| wanted.is_none_or(|wanted| wanted == value);
+        match self {
+            Effect::Put { key: at, value } => *at == key && leaves(*value),
+            Effect::Delete { key: at, .. } => *at == key && leaves(Value::ABSENT),
+            Effect::Append { key: at, .. } => *at == key && wanted != Some(Value::ABSENT),
+            Effect::Transact(transaction) => {
+                let mut parts = transaction.then.iter().chain(&transaction.otherwise);
+                parts.any(|part| matches!(part, Part::Set(at, value) if *at == key && leaves(*value)))
+            }
+            Effect::Propose { .. } => key == 0,
+            Effect::Get { .. } | Effect::Senseless => false,
+        }
+    }
+
+    /// Whether what it leaves behind depends on what it found even if its answer is known.
+    pub fn builds_on(&self) -> bool {
+        matches!(self, Effect::Append { .. } | Effect::Propose { .. })
+    }
+
     /// The keys that it may change.
     pub fn writes(&self) -> BTreeSet<usize> {
         match self {
@@ -234,6 +265,23 @@ impl Transaction {
             Part::Set(..) => None,
         });
         self.expected.iter().map(|(key, _)| *key).chain(steps).collect()
+    }
+
+    fn wants(&self) -> Vec<(usize, Option<Value>)> {
+        let changes = |parts: &[Part]| parts.iter().any(|part| matches!(part, Part::Set(..)));
+        // One of unknown outcome whose other branch changes nothing is of use only if it succeeds.
+        let succeeds = self.succeeded.unwrap_or_else(|| !changes(&self.otherwise));
+        let conditions = self.expected.iter().map(|(key, value)| (*key, succeeds.then_some(*value)));
+        let parts = if succeeds { &self.then } else { &self.otherwise };
+        let found = parts.iter().enumerate().filter_map(|(position, part)| match part {
+            Part::Get(key, Some(found)) => {
+                // Unless an earlier step of its own wrote it.
+                let own = parts[..position].iter().any(|part| matches!(part, Part::Set(at, _) if at == key));
+                (!own).then_some((*key, Some(*found)))
+            }
+            Part::Get(_, None) | Part::Set(..) => None,
+        });
+        conditions.chain(found).collect()
     }
 
     fn writes(&self) -> BTreeSet<usize> {

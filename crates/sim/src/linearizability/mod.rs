@@ -17,13 +17,19 @@ pub mod store;
 mod story;
 mod values;
 
+use std::collections::BTreeSet;
+
 use thiserror::Error;
 
 pub use self::appends::{AppendViolation, check_appends};
 use self::partition::{Partition, partitions};
 pub use self::revisions::{RevisionViolation, check_revisions};
-use self::search::Search;
+use self::search::{Stuck, revisions_made, search};
 use crate::history::{Call, Outcome};
+
+/// Enough for every honest history of a few thousand calls. Deciding is exponential in the number of transactions of
+/// unknown outcome over several keys, of which there may be dozens.
+const STEPS: u64 = 30_000;
 
 /// No order explains the answers.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -42,25 +48,27 @@ pub struct NotLinearizable {
 ///
 /// # Errors
 /// There is none.
+///
+/// # Panics
+/// If so many calls of unknown outcome conflict that it cannot be decided; see [`check_within`].
 pub fn check(calls: &[Call]) -> Result<(), NotLinearizable> {
-    partitions(calls).iter().try_for_each(|partition| match Search::new(partition).run() {
-        Ok(()) => Ok(()),
-        Err(_) => Err(shortest(partition)),
-    })
+    let decided = check_within(calls, STEPS)?;
+    assert!(decided, "undecided after {STEPS} steps");
+    Ok(())
 }
 
-/// The same, giving up on a partition after `steps` of the search: deciding is exponential in the number of calls
-/// of unknown outcome that conflict. Returns whether every partition was decided.
+/// The same, giving up on a partition after `steps` of the search. Returns whether every partition was decided.
 ///
 /// # Errors
 /// There is none.
 pub fn check_within(calls: &[Call], steps: u64) -> Result<bool, NotLinearizable> {
+    let made = revisions_made(calls);
     let mut decided = true;
     for partition in partitions(calls) {
-        match Search::new(&partition).run_within(steps) {
-            Some(Ok(())) => {}
-            Some(Err(_)) => return Err(shortest(&partition)),
-            None => decided = false,
+        match search(&partition, &made, steps) {
+            Ok(()) => {}
+            Err(stuck) if stuck.decided => return Err(shortest(&partition, &made, steps)),
+            Err(_) => decided = false,
         }
     }
     Ok(decided)
@@ -68,15 +76,16 @@ pub fn check_within(calls: &[Call], steps: u64) -> Result<bool, NotLinearizable>
 
 /// What is wrong with a partition that has no order. Any prefix of a history that has an order has one, so the
 /// shortest that has none is found by halving.
-fn shortest(partition: &Partition) -> NotLinearizable {
+fn shortest(partition: &Partition, made: &BTreeSet<i64>, steps: u64) -> NotLinearizable {
     let mut times: Vec<u64> = partition.calls.iter().filter_map(answered_at).collect();
     times.sort_unstable();
     times.dedup();
-    let position = times.partition_point(|&time| Search::new(&until(partition, time)).run().is_ok());
+    let position = times.partition_point(|&time| search(&until(partition, time), made, steps).is_ok());
     let time = times[position];
     let prefix = until(partition, time);
-    let order = Search::new(&prefix).run().expect_err("this was found just now");
-    NotLinearizable { keys: partition.keys.clone(), until: time, story: story::tell(&prefix, &order, time) }
+    let Stuck { order, .. } = search(&prefix, made, steps).expect_err("this was found just now");
+    let story = story::tell(&prefix, &order, time);
+    NotLinearizable { keys: partition.keys.clone(), until: time, story }
 }
 
 fn answered_at(call: &Call) -> Option<u64> {

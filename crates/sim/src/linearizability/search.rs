@@ -35,6 +35,8 @@ struct Answered {
     call: usize,
     /// The same client's call that was answered at the very time of this one, which times alone do not order.
     before: Option<usize>,
+    /// The revision that came with the answer.
+    revision: Option<i64>,
     /// What is likely to come first has less. Decides how long the search takes, not what it finds.
     rank: (i64, bool, u64),
 }
@@ -109,14 +111,58 @@ struct Link {
 }
 
 #[derive(Debug)]
-pub struct Search {
+struct Search {
     values: Values,
     keys: usize,
     answered: Vec<Answered>,
     classes: Vec<Class>,
     /// Per set of placed answered calls and state: what was used up on arrival.
     visited: HashMap<(Placed, State), Vec<Used>>,
-    furthest: Vec<usize>,
+    /// How many more configurations and chains are looked at before the search gives up.
+    patience: u64,
+    /// If only orders are tried that the revisions suggest: the revisions that answered calls made.
+    made: Option<BTreeSet<i64>>,
+}
+
+/// Nothing was found.
+#[derive(Debug)]
+pub struct Stuck {
+    /// The order of calls that got furthest, by their place in the partition.
+    pub order: Vec<usize>,
+    /// Whether there is nothing, rather than that the search gave up.
+    pub decided: bool,
+}
+
+/// Finds an order of all calls, giving up after so many `steps`.
+///
+/// If every answer has its revision, only orders that agree with these are tried at first: calls of higher revision
+/// come later, and before a call there are no more calls of unknown outcome than revisions are missing below its
+/// own. An order that explains the answers does so wherever it comes from; and where there is none of this kind and
+/// too many of any other to try, the store has contradicted itself. `made` are the revisions that the answered calls
+/// of the whole history made.
+pub fn search(partition: &Partition, made: &BTreeSet<i64>, steps: u64) -> Result<(), Stuck> {
+    let mut dated = Search::new(partition, steps);
+    let has_revisions = dated.answered.iter().all(|answered| answered.revision.is_some());
+    let contradicted = if has_revisions && !partition.keys.is_empty() {
+        dated.made = Some(made.clone());
+        match dated.run() {
+            Ok(()) => return Ok(()),
+            Err(stuck) => stuck.decided,
+        }
+    } else {
+        false
+    };
+    let any = Search::new(partition, steps).run();
+    any.map_err(|stuck| Stuck { decided: stuck.decided || contradicted, ..stuck })
+}
+
+/// The revisions that answered calls made.
+pub fn revisions_made(calls: &[Call]) -> BTreeSet<i64> {
+    let made = calls.iter().filter_map(|call| match &call.outcome {
+        Outcome::Answered { answer, revision, .. } if changes(&call.operation, answer) => *revision,
+        _ => None,
+    });
+    made.collect()
 }
 
 fn bit(key: usize) -> u64 {
@@ -124,7 +170,7 @@ fn bit(key: usize) -> u64 {
 }
 
 impl Search {
-    pub fn new(partition: &Partition) -> Search {
+    fn new(partition: &Partition, steps: u64) -> Search {
         let Partition { keys, calls } = partition;
         let mut values = Values::new(effect::seen(calls, keys));
         let mut answered = Vec::new();
@@ -138,6 +184,7 @@ impl Search {
                     returned: *at,
                     call: number,
                     before: None,
+                    revision: *revision,
                     rank: (revision.unwrap_or(0), !changes(&call.operation, answer), *at),
                 }),
                 Outcome::Unknown if effect.writes().is_empty() => {}
@@ -154,49 +201,42 @@ impl Search {
         });
         let classes = classes.collect();
         let keys = keys.len().max(1);
-        Search { values, keys, answered, classes, visited: HashMap::new(), furthest: Vec::new() }
+        Search { values, keys, answered, classes, visited: HashMap::new(), patience: steps, made: None }
     }
 
-    /// Whether an order explains all answers. If none does: the order of calls that explains the most of them.
-    pub fn run(self) -> Result<(), Vec<usize>> {
-        self.run_within(u64::MAX).expect("it does not give up")
-    }
-
-    /// The same, or `None` if that is not decided after so many steps.
-    pub fn run_within(mut self, steps: u64) -> Option<Result<(), Vec<usize>>> {
-        let mut left = steps;
+    fn run(mut self) -> Result<(), Stuck> {
         let start = Configuration {
             placed: vec![0; self.answered.len().div_ceil(64)].into(),
             state: vec![Value::ABSENT; self.keys].into(),
             used: vec![0; self.classes.len()].into(),
         };
-        let (mut stack, mut deepest) = (vec![self.frame(start, Vec::new(), 0)], 0);
+        let (mut stack, mut deepest, mut order) = (vec![self.frame(start, Vec::new(), 0)], 0, Vec::new());
         while let Some(frame) = stack.last_mut() {
             if frame.first == self.answered.len() {
-                return Some(Ok(()));
+                return Ok(());
             }
-            left = left.checked_sub(1)?;
-            if let Some(way) = frame.ways.next() {
+            if let Some(way) = frame.ways.next().filter(|_| self.patience > 0) {
                 if self.arrive(&way.to) {
                     let first = frame.first;
                     stack.push(self.frame(way.to, way.via, first));
                 }
-            } else if !frame.chained {
+            } else if !frame.chained && self.patience > 0 {
                 frame.chained = true;
                 frame.ways = self.chained_ways(frame).into_iter();
             } else {
                 if stack.len() > deepest {
                     deepest = stack.len();
-                    self.furthest = stack.iter().flat_map(|frame| &frame.via).copied().collect();
+                    order = stack.iter().flat_map(|frame| &frame.via).copied().collect();
                 }
                 stack.pop();
             }
         }
-        Some(Err(self.furthest))
+        Err(Stuck { order, decided: self.patience > 0 })
     }
 
     /// Notes that the search got here. `false` if it was here before, with no more used up.
     fn arrive(&mut self, at: &Configuration) -> bool {
+        self.patience = self.patience.saturating_sub(1);
         let key = (at.placed.clone(), at.state.clone());
         let before = self.visited.entry(key).or_default();
         let covers = |less: &[u16], more: &[u16]| less.iter().zip(more).all(|(less, more)| less <= more);
@@ -227,6 +267,11 @@ impl Search {
             }
         }
         candidates.sort_by_key(|&number| self.answered[number].rank);
+        if self.made.is_some() {
+            let left = (first..self.answered.len()).filter(|&number| !configuration.has(number));
+            let next = left.map(|number| self.answered[number].revision).min();
+            candidates.retain(|&number| Some(self.answered[number].revision) == next);
+        }
         let mut ways = Vec::new();
         for &number in &candidates {
             let Answered { effect, call, .. } = &self.answered[number];
@@ -245,15 +290,12 @@ impl Search {
         for &number in &frame.candidates {
             let answered = &self.answered[number];
             let (effect, call) = (answered.effect.clone(), answered.call);
-            // Of a lone key, what only looks leaves the same state behind whatever is put in front of it.
-            let only_looks = matches!(effect, Effect::Get { .. } | Effect::Delete { .. });
-            let fits = only_looks && effect.apply(&frame.configuration.state, &mut self.values).is_some();
-            if !(self.keys == 1 && fits) {
-                for (link, chain) in self.chains(frame, &effect) {
-                    if let Some(state) = effect.apply(&link.state, &mut self.values) {
-                        let via = chain.into_iter().chain([call]).collect();
-                        ways.push(Way { via, to: frame.configuration.with(number, state, link.used) });
-                    }
+            let fits = effect.apply(&frame.configuration.state, &mut self.values).is_some();
+            let spare = self.spare(number);
+            for (link, chain) in self.chains(frame, &effect, fits, spare) {
+                if let Some(state) = effect.apply(&link.state, &mut self.values) {
+                    let via = chain.into_iter().chain([call]).collect();
+                    ways.push(Way { via, to: frame.configuration.with(number, state, link.used) });
                 }
             }
         }
@@ -261,8 +303,14 @@ impl Search {
     }
 
     /// Every sequence of calls of unknown outcome that `effect` could be the reason for, shortest first.
-    fn chains(&mut self, frame: &Frame, effect: &Effect) -> Vec<(Link, Vec<usize>)> {
-        let classes = self.relevant(effect);
+    fn chains(
+        &mut self,
+        frame: &Frame,
+        effect: &Effect,
+        fits: bool,
+        spare: usize,
+    ) -> Vec<(Link, Vec<usize>)> {
+        let classes = self.relevant(effect, fits);
         if classes.is_empty() {
             return Vec::new();
         }
@@ -271,9 +319,14 @@ impl Search {
         let mut seen = BTreeSet::from([start.clone()]);
         let (mut chains, mut queue) = (Vec::new(), VecDeque::from([(start, Vec::new())]));
         while let Some((link, chain)) = queue.pop_front() {
+            let used: usize = link.used.iter().map(|used| usize::from(*used)).sum();
+            if used >= spare || self.patience == 0 {
+                break;
+            }
             for &number in &classes {
                 let Some((next, call)) = self.longer(&link, number, frame.deadline) else { continue };
                 if seen.insert(next.clone()) {
+                    self.patience = self.patience.saturating_sub(1);
                     let chain: Vec<usize> = chain.iter().copied().chain([call]).collect();
                     queue.push_back((next.clone(), chain.clone()));
                     chains.push((next, chain));
@@ -283,6 +336,16 @@ impl Search {
         let blind = blind(&effect.reads(), &effect.writes());
         chains.retain(|(link, _)| link.unread & blind == 0);
         chains
+    }
+
+    /// How many calls of unknown outcome can have happened before an answered one.
+    fn spare(&self, number: usize) -> usize {
+        let (Some(made), Some(revision)) = (&self.made, self.answered[number].revision) else {
+            return usize::MAX;
+        };
+        // Revision 1 is the empty store's.
+        let known = made.range(..=revision).count();
+        usize::try_from(revision - 1).unwrap_or(0).saturating_sub(known)
     }
 
     /// `link` and one more call of a class. `None` if there is none, or if it is of no use there.
@@ -301,21 +364,29 @@ impl Search {
         Some((Link { state, used, unread: link.unread & !looked_at | written }, call))
     }
 
-    /// The classes that could have to come before `effect`, or before one of themselves that has to: those that write
-    /// what it looks at. Of those that touch several keys also the ones that touch what it overwrites, since they
-    /// would read or leave something else after it.
-    fn relevant(&self, effect: &Effect) -> Vec<usize> {
-        let (mut looked_at, mut overwritten) = (effect.reads(), effect.writes());
+    /// The classes that could have to come before `effect`, or before one of themselves that has to: those that can
+    /// leave what it must find. Of those that touch several keys also the ones that touch what it overwrites, since
+    /// they would read or leave something else after it. `fits` is whether `effect` can come next without them.
+    fn relevant(&self, effect: &Effect, fits: bool) -> Vec<usize> {
+        let mut overwritten = effect.writes();
+        let several = |class: &Class, overwritten: &BTreeSet<usize>| {
+            let touched: BTreeSet<usize> = class.reads.union(&class.writes).copied().collect();
+            touched.len() > 1 && !touched.is_disjoint(overwritten)
+        };
+        let needless = fits && !effect.builds_on();
+        if needless && !self.classes.iter().any(|class| several(class, &overwritten)) {
+            return Vec::new();
+        }
+        let mut wanted = effect.wants();
         let mut relevant = BTreeSet::new();
         loop {
             let more = self.classes.iter().enumerate().find(|(number, class)| {
-                let touched: BTreeSet<usize> = class.reads.union(&class.writes).copied().collect();
-                let several = touched.len() > 1 && !touched.is_disjoint(&overwritten);
-                !relevant.contains(number) && (several || !class.writes.is_disjoint(&looked_at))
+                let gives = || wanted.iter().any(|(key, value)| class.effect.gives(*key, *value));
+                !relevant.contains(number) && (several(class, &overwritten) || gives())
             });
             let Some((number, class)) = more else { return relevant.into_iter().collect() };
             relevant.insert(number);
-            looked_at.extend(&class.reads);
+            wanted.extend(class.effect.wants());
             overwritten.extend(&class.writes);
         }
     }

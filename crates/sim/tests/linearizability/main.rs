@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod appends;
+mod atomic;
+mod cross_check;
+mod generator;
 mod known;
 mod revisions;
 mod words;
