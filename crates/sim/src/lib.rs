@@ -10,6 +10,7 @@ pub mod checkers;
 pub mod clients;
 pub mod clock;
 pub mod faults;
+pub mod fuzz;
 pub mod history;
 pub mod linearizability;
 pub mod machine;
