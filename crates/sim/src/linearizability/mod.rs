@@ -29,7 +29,7 @@ use crate::history::{Call, Outcome};
 
 /// Enough for every honest history of a few thousand calls. Deciding is exponential in the number of transactions of
 /// unknown outcome over several keys, of which there may be dozens.
-const STEPS: u64 = 30_000;
+const STEPS: u64 = 300_000;
 
 /// No order explains the answers.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -80,10 +80,14 @@ fn shortest(partition: &Partition, made: &BTreeSet<i64>, steps: u64) -> NotLinea
     let mut times: Vec<u64> = partition.calls.iter().filter_map(answered_at).collect();
     times.sort_unstable();
     times.dedup();
-    let position = times.partition_point(|&time| search(&until(partition, time), made, steps).is_ok());
-    let time = times[position];
-    let prefix = until(partition, time);
-    let Stuck { order, .. } = search(&prefix, made, steps).expect_err("this was found just now");
+    let known = |time| {
+        let prefix = until(partition, time);
+        // What was answered later made its revision as a call of unknown outcome.
+        let later: BTreeSet<i64> = &revisions_made(&partition.calls) - &revisions_made(&prefix.calls);
+        search(&prefix, &(made - &later), steps).map_err(|Stuck { order, .. }| (prefix, order))
+    };
+    let time = times[times.partition_point(|&time| known(time).is_ok())];
+    let (prefix, order) = known(time).expect_err("this was found just now");
     let story = story::tell(&prefix, &order, time);
     NotLinearizable { keys: partition.keys.clone(), until: time, story }
 }
