@@ -39,8 +39,19 @@ impl Cluster {
 
     /// A cluster whose members have not been started.
     pub fn found(size: u16) -> Cluster {
+        Cluster::found_at(size, ports::free_row(2 * size), size)
+    }
+
+    /// The same, with members that listen for each other elsewhere than they say: somebody has to pass on, from
+    /// [`Member::peer`] to [`Member::listen`].
+    pub fn found_apart(size: u16) -> Cluster {
+        Cluster::found_at(size, ports::free_row(3 * size), 2 * size)
+    }
+
+    /// From port `first` on come the ports for clients, those for members, and `listen` after the first those where
+    /// the members really listen.
+    fn found_at(size: u16, first: u16, listen: u16) -> Cluster {
         let dir = scratch();
-        let first = ports::free_row(2 * size);
         let peer = |index| first + size + index;
         let names: Vec<String> = (1..=size).map(|number| format!("m{number}")).collect();
         let founders: Vec<String> = (0..)
@@ -51,6 +62,7 @@ impl Cluster {
             name: name.clone(),
             client: first + index,
             peer: peer(index),
+            listen: first + listen + index,
             founders: founders.join(","),
             data: dir.path().join(name),
             log: dir.path().join(format!("{name}.log")),
@@ -132,7 +144,10 @@ impl Cluster {
 pub struct Member {
     pub name: String,
     pub client: u16,
+    /// Where the others look for it.
     pub peer: u16,
+    /// Where it listens for them.
+    pub listen: u16,
     pub founders: String,
     pub data: PathBuf,
     pub log: PathBuf,
@@ -150,7 +165,7 @@ impl Member {
     /// The arguments of `synod` that make it this member.
     pub fn add_arguments(&self, command: &mut Command) {
         let clients = format!("http://127.0.0.1:{}", self.client);
-        let peers = format!("http://127.0.0.1:{}", self.peer);
+        let peers = format!("http://127.0.0.1:{}", self.listen);
         command.args(["serve", "--name", &self.name, "--initial-cluster", &self.founders]);
         command.args(["--listen-client-urls", &clients, "--listen-peer-urls", &peers]);
         command.arg("--data-dir").arg(&self.data);

@@ -70,8 +70,21 @@ impl Process {
 
     /// Ctrl-C.
     pub fn interrupt(&self) {
-        let id = Pid::from_child(&self.child);
-        kill_process(id, Signal::INT).unwrap();
+        self.signal(Signal::INT);
+    }
+
+    /// SIGSTOP: it stands still and keeps everything.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT: it goes on as if no time had passed.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Waits until it ends by itself. Returns how, and all that it printed.

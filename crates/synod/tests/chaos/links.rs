@@ -1,0 +1,127 @@
+//! The links between members: every byte goes through a proxy that can hold it up in one direction.
+//!
+//! All members have to be told the same addresses, as those name the cluster. So there is one proxy in front of each
+//! member, and who dials is known from the first bytes: a member introduces itself with its clients' address.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::support::cluster::Cluster;
+
+/// One direction between two members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// Nothing arrives. What is on the way waits, as TCP's retransmissions would.
+    pub cut: bool,
+    /// So much later it arrives.
+    pub delay: Duration,
+}
+
+/// All links: `[from][to]`.
+type Table = Vec<Vec<Link>>;
+
+/// The switches of all links.
+#[derive(Debug)]
+pub struct Links {
+    table: watch::Sender<Table>,
+}
+
+impl Links {
+    /// Stands in front of every member of a cluster that was founded apart.
+    pub async fn start(cluster: &Cluster) -> Links {
+        let size = cluster.members.len();
+        let (table, _) = watch::channel(vec![vec![Link::default(); size]; size]);
+        let names: Vec<String> =
+            cluster.members.iter().map(|member| format!("http://127.0.0.1:{}", member.client)).collect();
+        for (to, member) in cluster.members.iter().enumerate() {
+            let listener = TcpListener::bind(("127.0.0.1", member.peer)).await.unwrap();
+            tokio::spawn(accept(listener, to, member.listen, names.clone(), table.clone()));
+        }
+        Links { table }
+    }
+
+    /// Changes one direction.
+    pub fn set(&self, from: usize, to: usize, link: Link) {
+        self.table.send_modify(|table| table[from][to] = link);
+    }
+
+    /// Everything arrives at once again.
+    pub fn heal(&self) {
+        self.table.send_modify(|table| table.iter_mut().flatten().for_each(|link| *link = Link::default()));
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    to: usize,
+    port: u16,
+    names: Vec<String>,
+    table: watch::Sender<Table>,
+) {
+    loop {
+        let (dialer, _) = listener.accept().await.unwrap();
+        let (names, table) = (names.clone(), table.clone());
+        // A broken connection is the members' to repair.
+        tokio::spawn(async move { connect(dialer, to, port, &names, &table).await.ok() });
+    }
+}
+
+async fn connect(
+    mut dialer: TcpStream,
+    to: usize,
+    port: u16,
+    names: &[String],
+    table: &watch::Sender<Table>,
+) -> io::Result<()> {
+    let mut introduction = Vec::new();
+    let from = loop {
+        if dialer.read_buf(&mut introduction).await? == 0 {
+            return Ok(());
+        }
+        let names_itself =
+            |name: &String| introduction.windows(name.len()).any(|part| part == name.as_bytes());
+        if let Some(from) = names.iter().position(names_itself) {
+            break from;
+        }
+    };
+    let member = TcpStream::connect(("127.0.0.1", port)).await?;
+    dialer.set_nodelay(true)?;
+    member.set_nodelay(true)?;
+    let (dialer_reads, dialer_writes) = dialer.into_split();
+    let (member_reads, member_writes) = member.into_split();
+    // Either end's end is the other's.
+    tokio::select! {
+        result = pass(introduction, dialer_reads, member_writes, (from, to), table.subscribe()) => result,
+        result = pass(Vec::new(), member_reads, dialer_writes, (to, from), table.subscribe()) => result,
+    }
+}
+
+/// Passes bytes on until one end closes.
+async fn pass(
+    mut bytes: Vec<u8>,
+    mut reader: OwnedReadHalf,
+    mut writer: OwnedWriteHalf,
+    (from, to): (usize, usize),
+    mut table: watch::Receiver<Table>,
+) -> io::Result<()> {
+    loop {
+        if !bytes.is_empty() {
+            let delay = table.borrow()[from][to].delay;
+            tokio::time::sleep(delay).await;
+            let open = table.wait_for(|table| !table[from][to].cut).await.is_ok();
+            if !open {
+                return Ok(());
+            }
+            writer.write_all(&bytes).await?;
+            bytes.clear();
+        }
+        if reader.read_buf(&mut bytes).await? == 0 {
+            return Ok(());
+        }
+    }
+}
