@@ -8,8 +8,11 @@
 //!
 //! How to add one is told in `docs/scenarios.md`.
 
+mod ladder;
 mod members;
+mod primary_backup;
 pub mod stage;
+pub mod toy;
 
 use crate::trace::Trace;
 
@@ -54,8 +57,175 @@ pub fn named(name: &str) -> Option<&'static Scenario> {
     ALL.iter().find(|scenario| scenario.name == name)
 }
 
-const ALL: &[Scenario] = &[Scenario {
-    name: "slow-leader",
-    title: "a leader that is only slow is replaced, and learns it when it wakes up",
-    run: members::leaders::slow_leader,
-}];
+const ALL: &[Scenario] = &[
+    Scenario {
+        name: "ladder",
+        title: "the refinement from one acceptor to Paxos: every rung but the last loses something",
+        run: ladder::ladder,
+    },
+    Scenario {
+        name: "ladder-single-acceptor",
+        title: "one acceptor fails, and what it chose with it",
+        run: ladder::single_acceptor,
+    },
+    Scenario {
+        name: "ladder-first-proposal",
+        title: "a majority, P1 and four proposers: no value is chosen",
+        run: ladder::first_proposal,
+    },
+    Scenario {
+        name: "ladder-numbers",
+        title: "numbers and P2a: (1,M) is chosen, and an acceptor does not know",
+        run: ladder::numbers,
+    },
+    Scenario {
+        name: "ladder-no-promises",
+        title: "P2c without promises would need to predict the future",
+        run: ladder::no_promises,
+    },
+    Scenario {
+        name: "ladder-paxos",
+        title: "Paxos survives all that the other rungs do not",
+        run: ladder::paxos,
+    },
+    Scenario {
+        name: "number-server",
+        title: "a server of proposal numbers fails; slices need none",
+        run: ladder::number_server,
+    },
+    Scenario {
+        name: "split-brain",
+        title: "a primary and a backup without consensus, cut apart, both serve",
+        run: primary_backup::split_brain,
+    },
+    Scenario {
+        name: "slow-primary",
+        title: "a primary that is only slow serves beside the backup that took over",
+        run: primary_backup::slow_primary,
+    },
+    Scenario {
+        name: "view-server",
+        title: "a view server fails, and nobody may take over",
+        run: primary_backup::view_server,
+    },
+    Scenario {
+        name: "view-server-replica",
+        title: "a view server with a replica has a split brain of its own",
+        run: primary_backup::view_server_replica,
+    },
+    Scenario {
+        name: "slow-leader",
+        title: "a leader that is only slow is replaced, and answers nothing stale when it wakes up",
+        run: members::leaders::slow_leader,
+    },
+    Scenario {
+        name: "three-leaders",
+        title: "three believe that they lead, and one history comes of it",
+        run: members::leaders::three_leaders,
+    },
+    Scenario {
+        name: "isolated-leader",
+        title: "a leader cut off from the others answers no read",
+        run: members::leaders::isolated_leader,
+    },
+    Scenario {
+        name: "deaf-leader",
+        title: "a leader that hears nobody is replaced",
+        run: members::leaders::deaf_leader,
+    },
+    Scenario {
+        name: "quorum-loss",
+        title: "one node is connected to all, and it leads",
+        run: members::leaders::quorum_lost,
+    },
+    Scenario {
+        name: "constrained-election",
+        title: "the only node that can lead is behind, and leads",
+        run: members::leaders::constrained,
+    },
+    Scenario {
+        name: "chained",
+        title: "three nodes in a row find a leader and keep it",
+        run: members::leaders::in_a_row,
+    },
+    Scenario {
+        name: "rejoining-node",
+        title: "a node that was alone for long does not disturb the leader",
+        run: members::leaders::rejoining,
+    },
+    Scenario {
+        name: "stalled-disk",
+        title: "a leader whose disk does nothing is replaced",
+        run: members::leaders::stalled_disk,
+    },
+    Scenario {
+        name: "clock-jumps",
+        title: "clocks jump by an hour, and nobody reads anything old",
+        run: members::leaders::clock_jumps,
+    },
+    Scenario {
+        name: "new-leader-with-gaps",
+        title: "no-ops in 11 and 12, 13 to 16 as proposed, new commands from 17",
+        run: members::leaders::gaps,
+    },
+    Scenario {
+        name: "stale-vote",
+        title: "a commit notice does not make an old vote a choice",
+        run: members::leaders::stale_vote,
+    },
+    Scenario {
+        name: "truncated-acceptor",
+        title: "who leads from behind the others' journals takes over a checkpoint",
+        run: members::leaders::truncated,
+    },
+    Scenario {
+        name: "crash-before-reply",
+        title: "the leader dies after the quorum and before the reply",
+        run: members::crashes::before_reply,
+    },
+    Scenario {
+        name: "retry-once",
+        title: "a write handed to two leaders is done once",
+        run: members::crashes::retry_once,
+    },
+    Scenario {
+        name: "power-loss",
+        title: "the power fails everywhere, and everything answered is there",
+        run: members::crashes::power_loss,
+    },
+    Scenario {
+        name: "failed-sync",
+        title: "a member whose sync fails stops",
+        run: members::crashes::failed_sync,
+    },
+    Scenario {
+        name: "full-disk",
+        title: "a member whose disk is full says nothing it could not write",
+        run: members::crashes::full_disk,
+    },
+    Scenario {
+        name: "torn-tail",
+        title: "the power fails in the middle of writes",
+        run: members::crashes::torn_tail,
+    },
+    Scenario {
+        name: "bit-flip",
+        title: "a member whose old records are damaged refuses to start",
+        run: members::crashes::bit_flip,
+    },
+    Scenario {
+        name: "etcd-13766",
+        title: "the applied position is durable with its data",
+        run: members::crashes::applied_with_data,
+    },
+    Scenario {
+        name: "etcd-14370",
+        title: "a cluster of one loses no write that it answered",
+        run: members::crashes::single_member,
+    },
+    Scenario {
+        name: "etcd-20418",
+        title: "a process that stops with a read in its hands answers nothing old",
+        run: members::crashes::paused_reader,
+    },
+];

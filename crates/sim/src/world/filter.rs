@@ -9,7 +9,7 @@ use crate::program::Program;
 /// Which messages. What is not said may be anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pattern {
-    /// The first word of what [`Program::describe`] calls it.
+    /// Words of what [`Program::describe`] calls it: the first is its first, the others are anywhere in it.
     pub name: Option<String>,
     /// Who sent it.
     pub from: Option<NodeId>,
@@ -18,8 +18,13 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    fn fits(&self, name: &str, letter: &Letter) -> bool {
-        self.name.as_ref().is_none_or(|wanted| wanted == name)
+    fn fits(&self, text: &str, letter: &Letter) -> bool {
+        let words: Vec<&str> = text.split(' ').collect();
+        let named = |name: &String| {
+            let mut wanted = name.split(' ');
+            wanted.next() == words.first().copied() && wanted.all(|word| words.contains(&word))
+        };
+        self.name.as_ref().is_none_or(named)
             && self.from.is_none_or(|from| from == letter.from)
             && self.to.is_none_or(|to| to == letter.to)
     }
@@ -48,11 +53,10 @@ impl Filter {
             return None;
         }
         let text = describe();
-        let name = text.split(' ').next().unwrap_or_default();
-        let (_, fate) = self.rules.iter().find(|(pattern, _)| pattern.fits(name, letter))?;
+        let (_, fate) = self.rules.iter().find(|(pattern, _)| pattern.fits(&text, letter))?;
         let fate = *fate;
         if fate == Fate::Held {
-            self.held.push((name.to_owned(), letter.clone()));
+            self.held.push((text, letter.clone()));
         }
         Some(fate)
     }
@@ -72,7 +76,7 @@ impl<P: Program> World<P> {
     /// Delivers what is held back and fits, at once and in the order in which it was sent. Returns how many that were.
     pub fn deliver_held(&mut self, pattern: &Pattern) -> usize {
         let held = &mut self.filter.held;
-        let fitting: Vec<_> = held.extract_if(.., |(name, letter)| pattern.fits(name, letter)).collect();
+        let fitting: Vec<_> = held.extract_if(.., |(text, letter)| pattern.fits(text, letter)).collect();
         let count = fitting.len();
         for (_, letter) in fitting {
             self.at(self.now, Event::Deliver(letter));
@@ -82,6 +86,6 @@ impl<P: Program> World<P> {
 
     /// How many messages that fit are held back.
     pub fn held(&self, pattern: &Pattern) -> usize {
-        self.filter.held.iter().filter(|(name, letter)| pattern.fits(name, letter)).count()
+        self.filter.held.iter().filter(|(text, letter)| pattern.fits(text, letter)).count()
     }
 }

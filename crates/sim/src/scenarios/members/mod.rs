@@ -1,5 +1,6 @@
 //! Scenarios of whole members: the code that ships, with journals, checkpoints and clients.
 
+pub(super) mod crashes;
 pub(super) mod leaders;
 
 use crate::history::Answer;
@@ -48,7 +49,12 @@ impl Stage<Member> {
 
     /// Reads and expects to be told this.
     fn read(&mut self, node: u64, key: &str, value: &str) {
+        self.expect_told_by(node, key, &holds(value));
+    }
+
+    /// Reads and expects this answer.
+    fn expect_told_by(&mut self, node: u64, key: &str, expected: &Answer) {
         let asked = self.client(2).gets(key).at(node);
-        self.expect_told(asked, &holds(value));
+        self.expect_told(asked, expected);
     }
 }
