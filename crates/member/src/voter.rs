@@ -270,6 +270,8 @@ pub struct Voter {
     applied: Slot,
     handed_over: Slot,
     transfer: Option<Transfer>,
+    /// Members whose checkpoint could not be used.
+    refused_sources: Vec<NodeId>,
     out: VecDeque<VoterOutput>,
 }
 
@@ -317,6 +319,7 @@ impl Voter {
             applied: checkpoint,
             handed_over: checkpoint,
             transfer: None,
+            refused_sources: Vec::new(),
             out: VecDeque::new(),
         })
     }
@@ -476,6 +479,7 @@ impl Voter {
     pub fn handle_checkpoint_received(&mut self, now: Time, slot: Slot) {
         self.now = now;
         self.transfer = None;
+        self.refused_sources.clear();
         if self.replica.install(slot) {
             self.applied = self.applied.max(slot);
             self.handed_over = self.handed_over.max(slot);
@@ -565,9 +569,10 @@ impl Voter {
                 }
             }
             Output::CheckpointNeeded { from, .. } => {
-                let better = |transfer: &Transfer| transfer.is_silent() && transfer.source != from;
+                let source = self.checkpoint_source(from);
+                let better = |transfer: &Transfer| transfer.is_silent() && transfer.source != source;
                 if self.transfer.as_ref().is_none_or(better) {
-                    self.transfer = Some(Transfer::start(from, self.now));
+                    self.transfer = Some(Transfer::start(source, self.now));
                     self.ask_for_part();
                 }
             }
@@ -625,6 +630,22 @@ impl Voter {
             self.out.push_back(VoterOutput::FinishCheckpoint { slot, length });
         } else {
             self.ask_for_part();
+        }
+    }
+
+    /// Whom to ask for a checkpoint that `offered` says it has: another one if what came from it was no good. Its
+    /// disk may have rotted, and it would send the same again.
+    fn checkpoint_source(&mut self, offered: NodeId) -> NodeId {
+        let others = |node: &&NodeId| **node != self.config.id && !self.refused_sources.contains(node);
+        if !self.refused_sources.contains(&offered) {
+            return offered;
+        }
+        match self.config.members.iter().find(others) {
+            Some(other) => *other,
+            None => {
+                self.refused_sources.clear();
+                offered
+            }
         }
     }
 

@@ -189,7 +189,12 @@ impl<P: Program> World<P> {
             Queue::Checkpoint => (1_000_000, 20_000_000),
             Queue::Transfer => (200_000, 3_000_000),
         };
-        let slow = if queue == Queue::Apply { 1 } else { machine.slow };
+        // A transfer is many small pieces of work: as slow as a vote each, it would outlast the run.
+        let slow = match queue {
+            Queue::Apply => 1,
+            Queue::Journal => machine.slow,
+            Queue::Checkpoint | Queue::Transfer => machine.slow.min(4),
+        };
         let takes = (base + machine.random.skewed(jitter)) * slow;
         let free = machine.free_at.entry(queue).or_insert(0);
         *free = now.max(*free) + takes;

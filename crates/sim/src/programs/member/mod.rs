@@ -52,7 +52,7 @@ impl Default for Setup {
             request_timeout: Duration::from_secs(3),
             checkpoint_bytes: 6_000,
             segment_bytes: 3_000,
-            part_bytes: 700,
+            part_bytes: 3_000,
             slots_retained: 8,
         }
     }
