@@ -23,5 +23,6 @@ pub mod programs;
 pub mod random;
 pub mod run;
 pub mod scenarios;
+pub mod shrink;
 pub mod trace;
 pub mod world;

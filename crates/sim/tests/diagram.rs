@@ -1,362 +1,248 @@
-//! Small traces written by hand, and the drawings that a person should see of them.
+//! Small traces and how they are drawn.
 #![allow(clippy::unwrap_used)]
 
-use synod_sim::diagram::{LEGEND, View, draw};
+use synod_sim::diagram::{View, draw};
 use synod_sim::history::{Answer, Operation, Outcome};
 use synod_sim::trace::{Event, Happening, Trace, Violated};
 
-const MS: u64 = 1_000_000;
-
-/// A trace in the making: everything happens at the time that was last said.
-struct Story {
-    trace: Trace,
-    at: u64,
-}
-
-fn story(nodes: u64) -> Story {
-    let trace = Trace {
+fn trace(events: Vec<(u64, Happening)>) -> Trace {
+    let starts = |node| (0, Happening::Fault { node: Some(node), text: "starts".to_owned() });
+    let all = [1, 2, 3].map(starts).into_iter().chain(events);
+    Trace {
         version: 1,
-        protocol: "synod".to_owned(),
+        protocol: "single-decree".to_owned(),
         scenario: None,
-        seed: 7,
-        nodes: (1..=nodes).collect(),
-        events: Vec::new(),
+        seed: 1,
+        nodes: vec![1, 2, 3],
+        events: all.map(|(micros, what)| Event { at: micros * 1_000, what }).collect(),
         violation: None,
-    };
-    Story { trace, at: 0 }
-}
-
-impl Story {
-    fn at(mut self, ms: f64) -> Story {
-        self.at = (ms * 1000.0).round() as u64 * MS / 1000;
-        self
-    }
-
-    fn event(mut self, what: Happening) -> Story {
-        self.trace.events.push(Event { at: self.at, what });
-        self
-    }
-
-    fn sends(self, message: u64, from: u64, to: u64, text: &str) -> Story {
-        self.event(Happening::Sent { message, from, to, text: text.to_owned(), lost: false })
-    }
-
-    fn loses(self, message: u64, from: u64, to: u64, text: &str) -> Story {
-        self.event(Happening::Sent { message, from, to, text: text.to_owned(), lost: true })
-    }
-
-    fn arrives(self, message: u64, from: u64, to: u64) -> Story {
-        self.event(Happening::Delivered { message, from, to })
-    }
-
-    fn drops(self, message: u64, to: u64) -> Story {
-        self.event(Happening::Dropped { message, to })
-    }
-
-    fn writes(self, node: u64) -> Story {
-        self.event(Happening::Writing { node, work: 1 })
-    }
-
-    fn has_written(self, node: u64) -> Story {
-        self.event(Happening::Written { node, work: 1 })
-    }
-
-    fn knows(self, node: u64, text: &str) -> Story {
-        self.event(Happening::Fact { node, text: text.to_owned() })
-    }
-
-    fn suffers(self, node: u64, text: &str) -> Story {
-        self.event(Happening::Fault { node: Some(node), text: text.to_owned() })
-    }
-
-    fn all_suffer(self, text: &str) -> Story {
-        self.event(Happening::Fault { node: None, text: text.to_owned() })
-    }
-
-    fn asks(self, client: u64, node: u64, key: &str, value: &str) -> Story {
-        let operation = Operation::Put { key: key.to_owned(), value: value.to_owned() };
-        self.event(Happening::Asked { client, node, operation })
-    }
-
-    fn told_done(self, client: u64) -> Story {
-        let outcome = Outcome::Answered { at: self.at, answer: Answer::Done, revision: Some(2) };
-        self.event(Happening::Told { client, outcome })
-    }
-
-    /// The drawing without its heading, at a width.
-    fn drawn(&self, width: usize) -> String {
-        body(&draw(&self.trace, &View { width, ..View::default() }))
     }
 }
 
-/// Without protocol, seed and legend; with a line break in front, to stand in a test.
-fn body(drawing: &str) -> String {
-    let heading = 1 + LEGEND.lines().count();
-    drawing.lines().skip(heading).fold(String::from("\n"), |body, line| body + line + "\n")
+fn sent(message: u64, from: u64, to: u64, text: &str) -> Happening {
+    Happening::Sent { message, from, to, text: text.to_owned(), lost: false }
+}
+
+fn lost(message: u64, from: u64, to: u64, text: &str) -> Happening {
+    Happening::Sent { message, from, to, text: text.to_owned(), lost: true }
+}
+
+fn fact(node: u64, text: &str) -> Happening {
+    Happening::Fact { node, text: text.to_owned() }
+}
+
+fn fault(node: Option<u64>, text: &str) -> Happening {
+    Happening::Fault { node, text: text.to_owned() }
+}
+
+/// Drawn from 1 µs on, so that the starts are not in it.
+fn drawn(trace: &Trace) -> String {
+    draw(trace, &View { from: 1_000, width: 100, ..View::default() })
 }
 
 #[track_caller]
-fn assert_drawn(drawn: &str, expected: &str) {
-    assert!(drawn == expected, "drawn:{drawn}\nexpected:{expected}");
+fn assert_drawn(trace: &Trace, expected: &str) {
+    let drawn = drawn(trace);
+    assert_eq!(drawn, expected.trim_matches('\n'), "\n{drawn}\n");
 }
 
 #[test]
-fn a_round_of_paxos_reads_from_top_to_bottom() {
-    let round = story(3)
-        .at(1.0)
-        .asks(1, 1, "x", "1")
-        .sends(1, 1, 2, "prepare (1,n1)")
-        .loses(2, 1, 3, "prepare (1,n1)")
-        .at(1.2)
-        .writes(1)
-        .at(2.0)
-        .arrives(1, 1, 2)
-        .writes(2)
-        .at(2.5)
-        .has_written(2)
-        .knows(2, "promised (1,n1)")
-        .sends(3, 2, 1, "promise (1,n1)")
-        .at(3.0)
-        .has_written(1)
-        .knows(1, "promised (1,n1)")
-        .at(3.5)
-        .arrives(3, 2, 1)
-        .sends(4, 1, 2, "accept (1,n1) s1 x=1")
-        .at(4.0)
-        .arrives(4, 1, 2)
-        .at(4.5)
-        .knows(1, "chosen s1")
-        .told_done(1);
+fn a_decision_is_arrows_writes_and_facts() {
+    let value = "A".to_owned();
+    let answer = Answer::Chosen(value.clone());
+    let outcome = Outcome::Answered { at: 2_900_000, answer, revision: None };
+    let trace = trace(vec![
+        (1_000, Happening::Asked { client: 4, node: 1, operation: Operation::Propose { value } }),
+        (1_200, sent(1, 1, 2, "prepare (1,n1)")),
+        (1_200, sent(2, 1, 3, "prepare (1,n1)")),
+        (1_500, Happening::Delivered { message: 2, from: 1, to: 3 }),
+        (1_500, Happening::Writing { node: 3, work: 1 }),
+        (1_600, Happening::Delivered { message: 1, from: 1, to: 2 }),
+        (1_900, Happening::Written { node: 3, work: 1 }),
+        (1_900, fact(3, "promised (1,n1)")),
+        (1_900, sent(3, 3, 1, "promise (1,n1)")),
+        (2_400, Happening::Delivered { message: 3, from: 3, to: 1 }),
+        (2_900, fact(1, "chosen s1")),
+        (2_900, Happening::Told { client: 4, outcome }),
+    ]);
     assert_drawn(
-        &round.drawn(84),
+        &trace,
         "
-      ms clients           n1                 n2                 n3
-    1.00 c1 put x=1 ──────▶├╌a prepare 1.1╌╌╌▷│╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌✗│
-    2.00                   ▒               a─▶▒                  │
-    2.50                   ▒                  █ • promised 1.1   │
-                           ▒◁╌╌╌b promise 1.1╌┤                  │
-    3.00                   █ • promised 1.1   │                  │
-    3.50                   │◀─b               │                  │
-                           ├─accept 1.1 s1 x…▶│                  │
-    4.50 c1 ◀ done         │ • chosen s1      │                  │
+   seconds  clients               n1                    n2                    n3
+  0.001000  │ c4→n1 propose A     │                     │                     │
+  0.001200  │                     │ ○ prepare (1,n1)    │                     │
+            │                     │  #1→n2 #2→n3        │                     │
+  0.001500  │                     ├─────────────────────┼─ #2 prepare (1,n1) ▶│
+            │                     │                     │                     │ □ writes w1
+  0.001600  │                     ├─ #1 prepare (1,n1) ▶│                     │
+  0.001900  │                     │                     │                     │ ■ w1 is durable
+            │                     │                     │                     │ ● promised (1,n1)
+            │                     │                     │                     │ ○ promise (1,n1)
+            │                     │                     │                     │  #3→n1
+  0.002400  │                     │◀ #3 promise (1,n1) ─┼─────────────────────┤
+  0.002900  │                     │ ● chosen s1         │                     │
+            │ c4 ◀ chosen A       │                     │                     │
 ",
     );
 }
 
 #[test]
-fn messages_that_overtake_each_other_are_told_apart_by_their_names() {
-    let overtaking = story(3)
-        .at(1.0)
-        .sends(1, 1, 3, "accept (1,n1) s1")
-        .sends(2, 1, 3, "accept (1,n1) s2")
-        .at(1.5)
-        .sends(3, 3, 1, "nack (1,n1), promised (2,n3)")
-        .at(2.0)
-        .arrives(2, 1, 3)
-        .at(2.1)
-        .arrives(3, 3, 1)
-        .knows(1, "leads no more")
-        .at(130.0)
-        .sends(4, 2, 1, "commit (2,n3) through s1")
-        .arrives(4, 2, 1)
-        .at(131.0)
-        .knows(2, "chosen s1")
-        .at(132.0)
-        .arrives(1, 1, 3);
+fn what_is_lost_dropped_and_duplicated_can_be_told_apart() {
+    let trace = trace(vec![
+        (100, lost(1, 2, 1, "accepted (1,n1) A")),
+        (100, sent(2, 2, 3, "accepted (1,n1) A")),
+        (200, Happening::Delivered { message: 2, from: 2, to: 3 }),
+        (250, Happening::Delivered { message: 2, from: 2, to: 3 }),
+        (300, sent(3, 3, 1, "accept (2,n3) A")),
+        (400, Happening::Dropped { message: 3, to: 1 }),
+    ]);
     assert_drawn(
-        &overtaking.drawn(80),
+        &trace,
         "
-      ms n1                     n2                     n3
-    1.00 ├╌a accept 1.1 s1╌╌╌╌╌╌│╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌▷│
-         ├╌b accept 1.1 s2╌╌╌╌╌╌│╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌▷│
-    1.50 │◁╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌c nack 1.1, promised 2.3╌┤
-    2.00 │                      │                   b─▶│
-    2.10 │◀─c • leads no more   │                      │
-     ⋮   │                      │                      │
-  130.00 │◀commit 2.3 through …─┤                      │
-  131.00 │                      │ • chosen s1          │
-  132.00 │                      │                   a─▶│ accept 1.1 s1
+   seconds  clients               n1                    n2                    n3
+  0.000100  │                     │                     │ ○ accepted (1,n1)   │
+            │                     │                     │  A #1→n1✗ #2→n3     │
+  0.000200  │                     │                     ├─ #2 accepted (1,n… ▶│
+  0.000250  │                     │                     ├─ #2 again accepte… ▶│
+  0.000300  │                     │                     │                     │ ○ accept (2,n3) A
+            │                     │                     │                     │  #3→n1
+  0.000400  │                     │ ✗ #3 accept (2,n3)  │                     │
+            │                     │  A                  │                     │
 ",
     );
 }
 
 #[test]
-fn a_node_that_is_down_has_a_gap_and_hears_nothing() {
-    let crash = story(2)
-        .suffers(1, "starts")
-        .suffers(2, "starts")
-        .at(1.0)
-        .writes(2)
-        .sends(1, 1, 2, "prepare (1,n1)")
-        .at(2.0)
-        .suffers(2, "crash (Power)")
-        .suffers(2, "dies (Power)")
-        .at(3.0)
-        .drops(1, 2)
-        .at(3.5)
-        .all_suffer("cut: n1→n2 n2→n1")
-        .suffers(1, "sleeps")
-        .at(4.0)
-        .suffers(2, "starts")
-        .knows(2, "chosen s1")
-        .knows(2, "chosen s2")
-        .knows(2, "chosen s3")
-        .at(5.0)
-        .suffers(1, "wakes up");
+fn a_dead_node_has_no_line_and_a_paused_one_a_thin_one() {
+    let trace = trace(vec![
+        (100, fault(None, "cut (chained): n1→n3 n3→n1")),
+        (200, fault(Some(2), "crash (Power)")),
+        (200, fault(Some(2), "dies (Power)")),
+        (300, fault(Some(3), "paused")),
+        (400, fact(1, "leads (2,n1)")),
+        (500, fault(Some(2), "starts")),
+        (600, fault(None, "fault 1 is over")),
+        (600, Happening::Writing { node: 3, work: 2 }),
+        (700, fact(1, "leads no more")),
+    ]);
     assert_drawn(
-        &crash.drawn(60),
+        &trace,
         "
-      ms n1                       n2
-    0.00 ┬ starts                 ┬ starts
-    1.00 ├╌a prepare 1.1╌╌╌╌╌╌╌╌╌▷▒
-    2.00 │                        ▒ crash (Power)
-         │                        ╳ dies (Power)
-    3.00 │                     a─✗
-    3.50 ══ cut: n1→n2 n2→n1 ═══════════════════════════════
-         ┊ sleeps
-    4.00 ┊                        ┬ starts • chosen s1-s3
-    5.00 │ wakes up               │
+   seconds  clients               n1                    n2                    n3
+  0.000100  │══ cut (chained): n1→n3 n3→n1 ═════════════════════════════════════════════════════════
+  0.000200  │                     │                     │ ! crash (Power)     │
+            │                     │                     │ † dies (Power)      │
+  0.000300  │                     │                                           │ ! paused
+  0.000400  │                     │ ● leads (2,n1)                            ┊
+  0.000500  │                     │                     │ ! starts            ┊
+  0.000600  │══ fault 1 is over ════════════════════════════════════════════════════════════════════
+            │                     │                     │                     │ □ writes w2
+  0.000700  │                     │ ● leads no more     │                     │
 ",
     );
 }
 
 #[test]
-fn a_promise_is_told_once_in_each_life_of_a_node() {
-    let twice = story(1)
-        .at(1.0)
-        .knows(1, "promised (1,n1)")
-        .at(2.0)
-        .knows(1, "promised (1,n1)")
-        .at(3.0)
-        .suffers(1, "dies (Process)")
-        .at(4.0)
-        .suffers(1, "starts")
-        .at(5.0)
-        .knows(1, "promised (1,n1)");
-    assert_eq!(twice.drawn(40).matches("promised 1.1").count(), 2);
-}
-
-fn heartbeats() -> Story {
-    story(2)
-        .at(1.0)
-        .sends(1, 1, 2, "heartbeat 1")
-        .arrives(1, 1, 2)
-        .sends(2, 1, 2, "commit (1,n1) through s1")
-        .at(2.0)
-        .sends(3, 2, 1, "heartbeat-reply 1")
-        .suffers(2, "dies (Process)")
-        .at(3.0)
-        .drops(2, 2)
-        .at(4.0)
-        .sends(4, 1, 2, "commit (1,n1) through s2")
-}
-
-#[test]
-fn quiet_messages_are_counted_instead_of_drawn() {
+fn heartbeats_are_counted_and_facts_of_many_slots_are_one() {
+    let trace = trace(vec![
+        (100, sent(1, 1, 2, "heartbeat 1")),
+        (100, sent(2, 1, 3, "heartbeat 1")),
+        (200, Happening::Delivered { message: 1, from: 1, to: 2 }),
+        (200, sent(3, 2, 1, "heartbeat-reply 1")),
+        (300, fact(2, "promised (1,n1)")),
+        (400, fact(2, "voted (1,n1) s1")),
+        (400, fact(2, "promised (1,n1)")),
+        (400, fact(2, "voted (1,n1) s2")),
+    ]);
     assert_drawn(
-        &heartbeats().drawn(60),
+        &trace,
         "
-      ms n1                       n2
-    1.00 ├╌a commit 1.1 through …▷│
-    2.00 │                        ╳ dies (Process)
-    3.00 │                     a─✗
-    4.00 ├╌b commit 1.1 through …▷
-left out: 1 heartbeat, 1 heartbeat-reply
+   seconds  clients               n1                    n2                    n3
+  0.000300  │                     │                     │ ● promised (1,n1)   │
+  0.000400  │                     │                     │ ● voted (1,n1) s1   │
+            │                     │                     │  s2                 │
+            3 heartbeats and their answers are not shown
 ",
     );
 }
 
 #[test]
-fn a_window_shows_what_began_before_it() {
-    let view = View { width: 60, window: 3 * MS..=4 * MS, ..View::default() };
-    let writing = story(3)
-        .at(1.0)
-        .sends(1, 1, 2, "prepare (1,n1)")
-        .writes(3)
-        .at(2.0)
-        .suffers(1, "dies (Power)")
-        .at(3.0)
-        .arrives(1, 1, 2)
-        .at(4.0)
-        .has_written(3)
-        .at(5.0)
-        .knows(3, "chosen s1");
+fn the_invariant_that_broke_stands_at_the_end() {
+    let mut trace = trace(vec![(100, fact(1, "chosen s1")), (200, fact(2, "chosen s1"))]);
+    let what = "n1 says A and n2 says B".to_owned();
+    trace.violation = Some(Violated { invariant: "Safety 2".to_owned(), what });
     assert_drawn(
-        &body(&draw(&writing.trace, &view)),
+        &trace,
         "
-      ms n1               n2               n3
-    3.00              n1─▶│ prepare 1…     ▒
-    4.00                  │                █
+   seconds  clients               n1                    n2                    n3
+  0.000100  │                     │ ● chosen s1         │                     │
+  0.000200  │                     │                     │ ● chosen s1         │
+            │══ ✗ Safety 2: n1 says A and n2 says B ════════════════════════════════════════════════
 ",
     );
 }
 
 #[test]
-fn no_line_is_wider_than_the_terminal_however_narrow() {
-    let mut crowded =
-        heartbeats().asks(12, 2, "a long key", "a long value").all_suffer(&"very bad ".repeat(20));
-    crowded.trace.violation = Some(Violated { invariant: "P2b".to_owned(), what: "word ".repeat(40) });
-    crowded.trace.nodes = (1..=9).collect();
-    for width in 1..120 {
-        let drawing = draw(&crowded.trace, &View { width, ..View::default() });
+fn a_window_shows_its_part_and_knows_what_was_before() {
+    let trace = trace(vec![
+        (100, sent(1, 1, 2, "prepare (1,n1)")),
+        (100, fault(Some(3), "dies (Process)")),
+        (200, Happening::Delivered { message: 1, from: 1, to: 2 }),
+        (300, fact(1, "chosen s1")),
+    ]);
+    let view = View { from: 150_000, to: 250_000, width: 100, ..View::default() };
+    let drawing = draw(&trace, &view);
+    let [_, only] = drawing.lines().collect::<Vec<_>>()[..] else { panic!("{drawing}") };
+    assert!(only.contains("#1 prepare (1,n1) ▶│"), "{drawing}");
+    assert_eq!(only.matches('│').count(), 2, "the third node is dead: {drawing}");
+    let last = draw(&trace, &View { last: Some(1), width: 100, ..View::default() });
+    assert!(last.contains("7 lines before this are not shown") && last.contains("chosen s1"), "{last}");
+    assert!(!last.contains("prepare"), "{last}");
+}
+
+#[test]
+fn a_diagram_keeps_its_width_whatever_is_told() {
+    let long = "a word and averyveryveryveryveryveryveryveryveryverylongwordthatfitsnowhere ".repeat(4);
+    let trace = trace(vec![
+        (100, sent(1, 1, 2, &long)),
+        (200, Happening::Delivered { message: 1, from: 1, to: 2 }),
+        (300, fault(None, &long)),
+        (400, fact(3, &long)),
+    ]);
+    for width in [70, 100, 200] {
+        let drawing = draw(&trace, &View { width, ..View::default() });
         let widest = drawing.lines().map(|line| line.chars().count()).max().unwrap();
-        assert!(widest <= width, "{widest} columns of {width}:\n{drawing}");
+        assert!(widest <= width, "{widest} of {width}:\n{drawing}");
+        assert!(drawing.contains("#1→n2"), "a message keeps its number: {drawing}");
     }
 }
 
 #[test]
-fn a_broken_invariant_ends_the_drawing() {
-    let mut broken = story(1).at(1.0).knows(1, "chosen s1");
-    let what = "n1 learned a and n2 learned b in slot 1".to_owned();
-    broken.trace.violation = Some(Violated { invariant: "Safety 2".to_owned(), what });
-    assert_drawn(
-        &broken.drawn(32),
-        "
-      ms n1
-    1.00 │ • chosen s1
-✗ Safety 2: n1 learned a and n2
-  learned b in slot 1
-",
-    );
+fn colours_belong_to_senders_and_change_no_sign() {
+    let trace = trace(vec![
+        (100, sent(1, 2, 1, "promise (1,n1)")),
+        (200, Happening::Delivered { message: 1, from: 2, to: 1 }),
+    ]);
+    let coloured = draw(&trace, &View { colour: true, width: 100, ..View::default() });
+    let arrow = coloured.lines().find(|line| line.contains('◀')).unwrap();
+    assert!(arrow.contains("\u{1b}[32m◀ #1 promise"), "the colour of the second node: {arrow:?}");
+    let mut plain = String::new();
+    for part in coloured.split('\u{1b}') {
+        plain.push_str(if plain.is_empty() { part } else { part.split_once('m').unwrap().1 });
+    }
+    assert_eq!(plain, draw(&trace, &View { width: 100, ..View::default() }));
 }
 
 #[test]
-fn a_text_has_the_colour_of_the_node_that_owns_its_ballot() {
-    let votes = story(2).at(1.0).knows(1, "voted (3,n2) s1").at(2.0).knows(1, "chosen s1");
-    let drawing = draw(&votes.trace, &View { width: 60, colour: true, ..View::default() });
-    let colour = |text: &str| {
-        let before = &drawing[..drawing.find(text).unwrap()];
-        before[before.rfind('\x1b').unwrap()..].to_owned()
-    };
-    let (of_n1, of_n2) = (colour("n1"), colour("n2"));
-    assert_ne!(of_n1, of_n2);
-    assert!(colour("• voted").starts_with(&of_n2), "{drawing:?}");
-    assert!(colour("• chosen").starts_with(&of_n1), "{drawing:?}");
-    assert!(
-        !draw(&votes.trace, &View::default()).contains('\x1b'),
-        "nothing is coloured that was not asked for"
-    );
-}
-
-#[test]
-fn what_a_client_wrote_cannot_steer_the_terminal() {
-    let evil = story(1).asks(1, 1, "k", "\x1b[2J\n");
-    let drawing = draw(&evil.trace, &View::default());
-    assert!(drawing.contains("put k=·[2J·") && !drawing.contains('\x1b'), "{drawing:?}");
-}
-
-#[test]
-fn the_example_in_the_description_of_the_format_is_a_trace() {
-    let text = include_str!("../../../docs/trace.md");
-    let example = text.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+fn the_documented_example_is_a_trace_and_can_be_drawn() {
+    let page = include_str!("../../../docs/trace.md");
+    let example = page.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let trace: Trace = serde_json::from_str(example).unwrap();
-    let written: serde_json::Value = serde_json::to_value(&trace).unwrap();
-    let read: serde_json::Value = serde_json::from_str(example).unwrap();
-    assert_eq!(written, read, "the example leaves out or adds a field");
-    let kinds = ["sent", "delivered", "dropped", "writing", "written", "asked", "told", "fact", "fault"];
-    for kind in kinds {
-        let shown = trace.events.iter().any(|event| serde_json::to_value(event).unwrap()["event"] == kind);
-        assert!(shown, "the example has no event of the kind {kind}");
-        assert!(text.contains(&format!("`{kind}`")), "{kind} is not described");
-    }
+    let again = serde_json::to_value(&trace).unwrap();
+    let documented: serde_json::Value = serde_json::from_str(example).unwrap();
+    assert_eq!(again, documented, "a field is documented that is not there, or the other way round");
+    let kinds: std::collections::BTreeSet<&str> =
+        documented["events"].as_array().unwrap().iter().filter_map(|event| event["event"].as_str()).collect();
+    assert_eq!(kinds.len(), 9, "the example has every kind of event: {kinds:?}");
+    assert!(draw(&trace, &View::default()).contains("✗ Liveness 2"));
 }
