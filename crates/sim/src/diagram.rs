@@ -204,8 +204,8 @@ impl<'a> Drawing<'a> {
             }
             Happening::Fact { node, .. } => {
                 let place = self.place(*node);
-                let promises = group.iter().filter_map(promise);
-                self.promised[place] = promises.last().unwrap_or(self.promised[place]);
+                let mut promises = group.iter().filter_map(promise);
+                self.promised[place] = promises.next_back().unwrap_or(self.promised[place]);
             }
             _ => {}
         }
