@@ -6,8 +6,9 @@
 //! assert_eq!(outcome.verdict, Ok(()));
 //! ```
 //!
-//! How to add one is told in `docs/scenarios.md`.
+//! How to add one is told in `docs/scenarios.md`, whose example is compiled and run with the tests.
 
+mod decree;
 mod ladder;
 mod members;
 mod primary_backup;
@@ -15,6 +16,10 @@ pub mod stage;
 pub mod toy;
 
 use crate::trace::Trace;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../../docs/scenarios.md")]
+struct Newcomers;
 
 /// A schedule with a name.
 #[derive(Clone, Copy, Debug)]
@@ -227,5 +232,90 @@ const ALL: &[Scenario] = &[
         name: "etcd-20418",
         title: "a process that stops with a read in its hands answers nothing old",
         run: members::crashes::paused_reader,
+    },
+    Scenario {
+        name: "parliament",
+        title: "legislators who come and go pass one decree, told in the parliament's words",
+        run: decree::loose::parliament,
+    },
+    Scenario {
+        name: "two-proposers",
+        title: "two propose at once, and the higher ballot wins",
+        run: decree::exact::two_proposers,
+    },
+    Scenario {
+        name: "restart-after-promise",
+        title: "an acceptor that restarts keeps its promise",
+        run: decree::exact::restart_after_promise,
+    },
+    Scenario {
+        name: "restart-after-vote",
+        title: "an acceptor that restarts keeps a vote nobody heard of",
+        run: decree::exact::restart_after_vote,
+    },
+    Scenario {
+        name: "half-way",
+        title: "a proposer dies half-way, and the next goes on with its value",
+        run: decree::exact::half_way,
+    },
+    Scenario {
+        name: "half-way-unseen",
+        title: "a proposer dies half-way, nobody knows, and the next is free",
+        run: decree::exact::half_way_unseen,
+    },
+    Scenario {
+        name: "consult-pairs",
+        title: "(1,A), (2,K), nil: every majority gives a safe value",
+        run: decree::exact::pairs,
+    },
+    Scenario {
+        name: "consult-triples",
+        title: "(1,A), (1,A), (2,K), nil, nil: every majority gives a safe value",
+        run: decree::exact::triples,
+    },
+    Scenario {
+        name: "same-value",
+        title: "one value at a majority under different numbers is not chosen",
+        run: decree::exact::same_value,
+    },
+    Scenario {
+        name: "stale-promise",
+        title: "promises of an old ballot do not count in a new one",
+        run: decree::exact::stale_promise,
+    },
+    Scenario {
+        name: "ballot-reuse",
+        title: "a proposer that restarts uses a new ballot",
+        run: decree::exact::ballot_reuse,
+    },
+    Scenario {
+        name: "vote-raises-promise",
+        title: "a vote for a ballot that was never promised raises the promise",
+        run: decree::exact::vote_raises_promise,
+    },
+    Scenario {
+        name: "lost-promise",
+        title: "promises get lost and are asked for again",
+        run: decree::loose::lost_promise,
+    },
+    Scenario {
+        name: "monks",
+        title: "sleepers and lost pigeons, and one date for all",
+        run: decree::loose::monks,
+    },
+    Scenario {
+        name: "duplicates",
+        title: "every message arrives twice, and old ones again",
+        run: decree::loose::duplicates,
+    },
+    Scenario {
+        name: "duel",
+        title: "three in each other's way until chance lets one through",
+        run: decree::loose::duel,
+    },
+    Scenario {
+        name: "flp",
+        title: "an adversary delays the decision for ever, harms nothing, and stops",
+        run: decree::loose::flp,
     },
 ];
