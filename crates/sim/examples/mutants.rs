@@ -10,7 +10,7 @@ fn main() {
         let all: Vec<Mutant> = Mutant::ALL
             .iter()
             .copied()
-            .filter(|m| only.as_ref().is_none_or(|o| m.name().contains(o.as_str())))
+            .filter(|m| only.as_ref().is_none_or(|o| o.split(',').any(|o| o == m.name())))
             .collect();
         std::thread::scope(|s| {
             for _ in 0..2 {
