@@ -45,6 +45,20 @@ impl Hunt {
     }
 }
 
+impl Hunt {
+    /// A line of the table of mutants.
+    pub fn row(&self) -> String {
+        let name = self.mutant.name();
+        match self.simulator.as_ref().or(self.checker.as_ref()) {
+            Some(Kill { by, place, effort, invariant, .. }) => {
+                let unit = if *by == "simulator" { "seeds" } else { "states" };
+                format!("| {name} | {by}, {place} | {effort} {unit} | {invariant} |")
+            }
+            None => format!("| {name} | lives | | |"),
+        }
+    }
+}
+
 /// How hard to hunt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {

@@ -1,0 +1,14 @@
+//! Prints the fingerprints of some runs: they are the same in every build and on every machine.
+
+use synod_sim::faults::Profile;
+use synod_sim::programs::member::Member;
+use synod_sim::programs::single_decree::SingleDecree;
+use synod_sim::run::{RunConfig, run};
+
+fn main() {
+    for seed in 0..100 {
+        let config = RunConfig::new(seed, Profile::All);
+        let (log, decree) = (run::<Member>(&config), run::<SingleDecree>(&config));
+        println!("{seed} {:016x} {:016x}", log.hash.0, decree.hash.0);
+    }
+}
