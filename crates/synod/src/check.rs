@@ -216,7 +216,7 @@ fn list_json(chosen: &[&Space]) -> Value {
 }
 
 /// `710,709`.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

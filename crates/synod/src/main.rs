@@ -6,6 +6,7 @@ mod config;
 mod dev;
 mod logging;
 mod serve;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -15,6 +16,7 @@ use check::CheckOptions;
 use client::ClientCommand;
 use config::ServeOptions;
 use dev::DevOptions;
+use sim::SimOptions;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,6 +45,9 @@ enum Command {
     /// Visits every state of small configurations of the protocols
     #[command(after_help = check::EXAMPLES)]
     Check(CheckOptions),
+    /// Runs whole clusters in a simulated world that tries to break them
+    #[command(after_help = sim::EXAMPLES)]
+    Sim(Box<SimOptions>),
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -57,6 +62,7 @@ fn main() -> ExitCode {
         }
         Command::Dev(options) => dev::run(&options),
         Command::Check(options) => check::run(&options),
+        Command::Sim(options) => sim::run(&options),
         Command::Client(command) => block_on(client::run(command)),
     }
 }
