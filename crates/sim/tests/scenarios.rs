@@ -94,4 +94,7 @@ scenarios! {
     every_message_arrives_twice_and_old_ones_again: "duplicates",
     three_in_each_other_s_way_until_chance_lets_one_through: "duel",
     an_adversary_delays_the_decision_for_ever_harms_nothing_and_stops: "flp",
+    a_member_whose_old_records_were_written_over_refuses_to_start: "misdirected-write",
+    a_write_chosen_by_the_followers_alone_outlives_the_leader: "own-sync-last",
+    clocks_go_apart_by_a_tenth_and_nobody_reads_anything_old: "clock-drift",
 }

@@ -219,6 +219,21 @@ const ALL: &[Scenario] = &[
         run: members::crashes::bit_flip,
     },
     Scenario {
+        name: "misdirected-write",
+        title: "a member whose old records were written over refuses to start",
+        run: members::crashes::misdirected,
+    },
+    Scenario {
+        name: "own-sync-last",
+        title: "a write chosen by the followers alone outlives the leader",
+        run: members::crashes::own_sync_last,
+    },
+    Scenario {
+        name: "clock-drift",
+        title: "clocks go apart by a tenth, and nobody reads anything old",
+        run: members::leaders::clock_drift,
+    },
+    Scenario {
         name: "etcd-13766",
         title: "the applied position is durable with its data",
         run: members::crashes::applied_with_data,

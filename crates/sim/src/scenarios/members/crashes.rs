@@ -138,14 +138,14 @@ pub fn torn_tail(seed: u64) -> Outcome {
     stage.finish()
 }
 
-/// §8.44: a bit of an old record flips: the member refuses to start rather than forget a vote.
-pub fn bit_flip(seed: u64) -> Outcome {
+/// A member whose old records were damaged refuses to start rather than forget a vote, and the others go on.
+fn refuses(seed: u64, damage: fn(NodeId) -> Fault) -> Outcome {
     let (mut stage, leader) = led(seed, 3);
     let follower = stage.others(leader)[0];
     for number in 0..10 {
         stage.write(leader, "x", &format!("{number}"));
     }
-    stage.strike(Fault::FlipBit(NodeId(follower)));
+    stage.strike(damage(NodeId(follower)));
     stage.dies(follower);
     stage.starts(follower);
     stage.pass(ELECTION);
@@ -153,6 +153,30 @@ pub fn bit_flip(seed: u64) -> Outcome {
     stage.expect(reason.is_some(), format!("it refuses to start: {reason:?}"));
     stage.write(leader, "x", "without it");
     stage.read(leader, "x", "without it");
+    stage.finish()
+}
+
+/// §8.44: a bit of an old record flips.
+pub fn bit_flip(seed: u64) -> Outcome {
+    refuses(seed, Fault::FlipBit)
+}
+
+/// §8.47: a write that was meant for elsewhere hits an old record.
+pub fn misdirected(seed: u64) -> Outcome {
+    refuses(seed, Fault::Misdirect)
+}
+
+/// §8.28: the leader's own disk is the last; a write is chosen by its followers alone, and outlives the leader.
+pub fn own_sync_last(seed: u64) -> Outcome {
+    let (mut stage, leader) = led(seed, 3);
+    stage.pass(2 * ELECTION);
+    stage.strike(Fault::StuckDisk(NodeId(leader)));
+    let asked = stage.client(3).puts("x", "chosen by the followers").at(leader);
+    until_chosen(&mut stage);
+    stage.loses_power(leader);
+    stage.told(asked);
+    let new = stage.expect_leader(10 * ELECTION, &[leader]);
+    stage.read(new, "x", "chosen by the followers");
     stage.finish()
 }
 

@@ -6,6 +6,7 @@ use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
 
 use super::{ELECTION, led};
+use crate::clock::STEADY;
 use crate::faults::{Fault, chained, constrained_election, quorum_loss};
 use crate::network::Link;
 use crate::program::{Digest, Program};
@@ -179,6 +180,24 @@ pub fn clock_jumps(seed: u64) -> Outcome {
     stage.expect_leader(10 * ELECTION, &[]);
     stage.write(leader, "x", "at last");
     stage.read(leader, "x", "at last");
+    stage.expect_everybody_learns();
+    stage.finish()
+}
+
+/// §8.41: the leader's clock loses and the others' gain a twentieth; nobody reads anything old, and somebody leads.
+pub fn clock_drift(seed: u64) -> Outcome {
+    let (mut stage, leader) = led(seed, 3);
+    stage.strike(Fault::Drift(NodeId(leader), STEADY - STEADY / 20));
+    for other in stage.others(leader) {
+        stage.strike(Fault::Drift(NodeId(other), STEADY + STEADY / 20));
+    }
+    for number in 0..10 {
+        stage.write(leader, "x", &format!("{number}"));
+        for node in 1..=3 {
+            stage.read(node, "x", &format!("{number}"));
+        }
+        stage.pass(ELECTION);
+    }
     stage.expect_everybody_learns();
     stage.finish()
 }
