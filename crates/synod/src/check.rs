@@ -39,6 +39,9 @@ pub struct CheckOptions {
     /// How many threads to work on: all processors if not given. The counts do not depend on it
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// Hunt the wrong versions of all rules, with simulator and model checker, and print how each was found out
+    #[arg(long)]
+    mutants: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -54,6 +57,9 @@ struct Outcome {
 
 /// Explores what was asked for.
 pub(crate) fn run(options: &CheckOptions) -> ExitCode {
+    if options.mutants {
+        return hunt_mutants();
+    }
     let chosen = match choose(&options.names) {
         Ok(chosen) => chosen,
         Err(name) => {
@@ -80,6 +86,40 @@ pub(crate) fn run(options: &CheckOptions) -> ExitCode {
         println!("{}", summary(&outcomes, None));
     }
     if outcomes.iter().all(Outcome::is_good) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Wrong versions of rules are not in a program that anybody runs: it says how to build one that has them.
+#[cfg(not(synod_mutants))]
+fn hunt_mutants() -> ExitCode {
+    eprintln!(
+        "synod check: this program has no wrong versions of its rules in it, so that none can ever run by mistake.\n\
+         In a checkout, build one that has them and hunt them with:\n\n  \
+         RUSTFLAGS=\"--cfg synod_mutants\" cargo run --target-dir target/mutants -- check --mutants"
+    );
+    ExitCode::from(2)
+}
+
+/// Hunts every mutant, on all processors.
+#[cfg(synod_mutants)]
+fn hunt_mutants() -> ExitCode {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use synod_probe::mutant::Mutant;
+    use synod_sim::mutants::{Effort, hunt};
+
+    let (next, alive) = (AtomicUsize::new(0), AtomicBool::new(false));
+    println!("| mutant | killed by | after | violated |\n|---|---|---|---|");
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let hunt = hunt(*mutant, Effort { seeds: 1_000, states: 70_000, both: false });
+                    println!("{}", hunt.row());
+                    alive.fetch_or(!hunt.is_killed(), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    if alive.into_inner() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// The spaces that these names mean, in the order of the list.
