@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::node::NodeId;
 
 /// A proposal number: unique, because it names its proposer, and totally ordered, rounds first.
 ///
 /// The textbooks give proposer `i` of `N` the slice `i, i+N, i+2N, …` of the natural numbers
 /// (see [`Slice`]). Slices of two group sizes collide; pairs never do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ballot {
     /// How often somebody started over. 0 is used by nobody: see [`Ballot::ZERO`].
     pub round: u64,

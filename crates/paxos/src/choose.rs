@@ -5,12 +5,13 @@
 //! than n, or (b) v is the value of the highest-numbered proposal among all proposals numbered less than n
 //! accepted by the acceptors in S." (Lamport, *Paxos Made Simple*, §2.2)
 
+use serde::{Deserialize, Serialize};
 use synod_probe::{mark, mutant};
 
 use crate::ballot::Ballot;
 
 /// A vote that an acceptor reported: the highest ballot it accepted and the value it accepted there.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Vote<V> {
     /// The ballot of the vote, never that of a later promise (Sutra, 2019).
     pub ballot: Ballot,

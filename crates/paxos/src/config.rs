@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The identity of a cluster, agreed when it is founded. Members of two clusters refuse each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClusterId(pub u64);
 
 impl fmt::Display for ClusterId {
@@ -14,7 +16,7 @@ impl fmt::Display for ClusterId {
 
 /// The number of a configuration: who the acceptors are. The first is 1. Votes and promises of two
 /// configurations never mix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConfigId(pub u64);
 
 impl ConfigId {

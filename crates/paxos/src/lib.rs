@@ -22,6 +22,7 @@ pub mod durable;
 pub mod membership;
 pub mod multi;
 pub mod node;
+pub mod protocol;
 pub mod quorum;
 pub mod slot;
 pub mod synod;

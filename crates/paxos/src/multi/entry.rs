@@ -4,6 +4,8 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// A client's command, opaque to the protocol.
 pub trait Command: Clone + Eq + Hash + Debug {
     /// Its size in bytes, which batches and windows are measured by.
@@ -13,7 +15,7 @@ pub trait Command: Clone + Eq + Hash + Debug {
 /// The value of one slot: what its instance of consensus decides.
 ///
 /// Cloning shares the commands: the journal, the peers and the applier see one copy.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Entry<C> {
     /// Fills a gap that a new leader found; does nothing.
     Noop,

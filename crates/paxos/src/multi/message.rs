@@ -1,5 +1,7 @@
 //! What replicas of a log say to each other.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ballot::Ballot;
 use crate::choose::Vote;
 use crate::multi::entry::Entry;
@@ -7,7 +9,7 @@ use crate::node::{Incarnation, NodeId};
 use crate::slot::Slot;
 
 /// What an acceptor tells of one slot when it promises. A slot it does not mention it has not voted in.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Report<C> {
     /// It knows this value to be chosen.
     Chosen(Entry<C>),
@@ -16,7 +18,7 @@ pub enum Report<C> {
 }
 
 /// The answer to `Prepare`: never again anything below `ballot`, and what was voted so far.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Promise<C> {
     /// The ballot promised.
     pub ballot: Ballot,
@@ -29,7 +31,7 @@ pub struct Promise<C> {
 }
 
 /// Names a read across members; the incarnation keeps a restarted asker from taking an old answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ReadId {
     /// Who asks.
     pub node: NodeId,
@@ -40,7 +42,7 @@ pub struct ReadId {
 }
 
 /// How a member says it is, in answer to a heartbeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Health {
     /// Its promise; none while a higher one is on its way to the disk.
     pub promised: Option<Ballot>,
@@ -55,7 +57,7 @@ pub struct Health {
 }
 
 /// Messages between replicas. The sender's identity comes with the transport.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Message<C> {
     /// Phase 1a for every slot from `from` on.
     Prepare {

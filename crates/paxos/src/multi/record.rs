@@ -1,12 +1,14 @@
 //! What must survive a crash.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ballot::Ballot;
 use crate::config::ConfigId;
 use crate::multi::entry::{Command, Entry};
 use crate::slot::Slot;
 
 /// The acceptor's and proposer's memory that every write to disk repeats, so that the newest batch proves it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HardState {
     /// The configuration it belongs to.
     pub config: ConfigId,
@@ -26,7 +28,7 @@ impl HardState {
 }
 
 /// One fact about the log.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Record<C> {
     /// This node voted. The batch that holds the record also holds the promise that the vote implies.
     Vote {
