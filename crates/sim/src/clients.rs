@@ -46,9 +46,13 @@ pub struct Client {
     pub pending: Option<Pending>,
     /// Operations it will still begin by itself.
     pub left: u64,
+    /// Operations that it may still begin in the place of others that came to nothing.
+    spare: u64,
     /// Its randomness.
     pub random: Random,
     count: u64,
+    /// The newest revision it was told.
+    revision: i64,
 }
 
 /// The keys: few, so that clients meet.
@@ -57,10 +61,14 @@ const KEYS: &[&str] = &["a", "b", "c", "d", "e"];
 /// About as large as a request may be in a simulated cluster: many times a segment of its journals.
 const LARGE: usize = 20_000;
 
+/// For each operation, so many more if operations come to nothing: else faults that refuse quickly would use up all
+/// the work.
+const SPARE: u64 = 4;
+
 impl Client {
     /// A client that begins `left` operations by itself.
     pub fn new(id: u64, left: u64, random: Random) -> Client {
-        Client { id, pending: None, left, random, count: 0 }
+        Client { id, pending: None, left, spare: SPARE * left, random, count: 0, revision: 0 }
     }
 
     /// The next operation. Every value is written once in a run, so that a reader knows whose it saw.
@@ -75,12 +83,39 @@ impl Client {
         }
         let key = self.key(hot);
         match self.random.below(100) {
-            0..30 => Operation::Get { key },
+            0..3 => Operation::Overreach { key, value },
+            3..6 => self.compaction(),
+            6..30 => Operation::Get { key },
             30..55 => Operation::Put { key, value },
             55..62 => Operation::Delete { key },
             62..80 => Operation::Append { key: format!("log-{key}"), text: format!("<{value}>") },
             _ => self.transaction(key, value),
         }
+    }
+
+    /// An operation came to nothing, and is made up for.
+    pub fn make_up(&mut self) {
+        if self.spare > 0 {
+            self.spare -= 1;
+            self.left += 1;
+        }
+    }
+
+    /// It begins nothing any more by itself.
+    pub fn retire(&mut self) {
+        (self.left, self.spare) = (0, 0);
+    }
+
+    /// Of what it was told, or of what nobody can have been told.
+    fn compaction(&mut self) -> Operation {
+        let ahead = if self.random.chance(300) { 1_000 } else { 0 };
+        let back = i64::try_from(self.random.below(20)).expect("small");
+        Operation::Compact { revision: (self.revision - back).max(1) + ahead }
+    }
+
+    /// It was told this revision.
+    pub fn see(&mut self, revision: i64) {
+        self.revision = self.revision.max(revision);
     }
 
     /// One key may be asked for far more often than the others.
@@ -123,6 +158,7 @@ impl Client {
             return Next::Over(match reply {
                 Reply::Answer { answer, revision } => Outcome::Answered { at: now, answer, revision },
                 Reply::Refused => Outcome::Failed,
+                Reply::Unknown if call.operation.is_harmless() => Outcome::Failed,
                 Reply::Unknown => Outcome::Unknown,
             });
         };
@@ -154,9 +190,8 @@ impl Client {
     /// What becomes of the operation under way if nobody answers any more.
     pub fn give_up(pending: &Pending, call: &Call) -> Outcome {
         match call.operation {
-            // Reads change nothing, so nothing can come true later.
-            Operation::Get { .. } => Outcome::Failed,
             Operation::Append { .. } if pending.read.is_none() => Outcome::Failed,
+            _ if call.operation.is_harmless() => Outcome::Failed,
             _ => Outcome::Unknown,
         }
     }

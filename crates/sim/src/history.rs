@@ -40,6 +40,19 @@ pub enum Operation {
         /// The steps otherwise.
         otherwise: Vec<Step>,
     },
+    /// In one transaction write a key and then read at a revision that is yet to come: to be refused as a whole, so
+    /// it never happens, whatever the client is told.
+    Overreach {
+        /// Which.
+        key: String,
+        /// What must never be seen.
+        value: String,
+    },
+    /// Forget how keys were before `revision`; to be refused if that is yet to come. No key changes by it.
+    Compact {
+        /// The oldest revision that stays readable.
+        revision: i64,
+    },
     /// Have one value chosen, for ever: this one or somebody else's.
     Propose {
         /// The candidate.
@@ -110,20 +123,26 @@ pub struct Call {
 }
 
 impl Operation {
+    /// Whether it can never change what a key holds: then nothing that was asked can come true later.
+    pub fn is_harmless(&self) -> bool {
+        matches!(self, Operation::Get { .. } | Operation::Overreach { .. } | Operation::Compact { .. })
+    }
+
     /// Every key it speaks of.
     pub fn keys(&self) -> BTreeSet<&String> {
         match self {
             Operation::Get { key }
             | Operation::Put { key, .. }
             | Operation::Delete { key }
-            | Operation::Append { key, .. } => [key].into(),
+            | Operation::Append { key, .. }
+            | Operation::Overreach { key, .. } => [key].into(),
             Operation::Transact { expected, then, otherwise } => {
                 let steps = then.iter().chain(otherwise).map(|step| match step {
                     Step::Get(key) | Step::Put(key, _) | Step::Delete(key) => key,
                 });
                 expected.iter().map(|(key, _)| key).chain(steps).collect()
             }
-            Operation::Propose { .. } => BTreeSet::new(),
+            Operation::Compact { .. } | Operation::Propose { .. } => BTreeSet::new(),
         }
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Only in builds with `--cfg synod_mutants`: no other has wrong versions to switch on.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use synod_probe::mutant::{Mutant, activate};
 
 use crate::check::explore::Limits;
@@ -11,6 +14,7 @@ use crate::program::Program;
 use crate::programs::member::Member;
 use crate::programs::single_decree::SingleDecree;
 use crate::run::{RunConfig, guard, run};
+use crate::scenarios;
 
 /// How a mutant was found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,26 +74,58 @@ pub struct Effort {
     pub both: bool,
 }
 
+/// Hunts all of `mutants` on all processors; `told` hears of each as soon as its hunt is over, and all are returned in
+/// order.
+pub fn hunt_all(mutants: &[Mutant], effort: Effort, told: &(impl Fn(&Hunt) + Sync)) -> Vec<Hunt> {
+    let next = AtomicUsize::new(0);
+    let hunter = || {
+        let mut hunts = Vec::new();
+        while let Some(mutant) = mutants.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let hunt = hunt(*mutant, effort);
+            told(&hunt);
+            hunts.push(hunt);
+        }
+        hunts
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let mut hunts: Vec<Hunt> = thread::scope(|scope| {
+        let hunters: Vec<_> = (0..threads).map(|_| scope.spawn(hunter)).collect();
+        hunters
+            .into_iter()
+            .flat_map(|hunter| hunter.join().expect("a hunter catches what it hunts"))
+            .collect()
+    });
+    hunts.sort_by_key(|hunt| mutants.iter().position(|mutant| *mutant == hunt.mutant));
+    hunts
+}
+
 /// Seeds that are tried before the model checker is asked.
 const EASY_SEEDS: u64 = 120;
+
+/// Seeds of every other kind of weather: there rules show that do not matter while everything breaks.
+const CALM_SEEDS: u64 = 20;
 
 /// Hunts `mutant` on this thread.
 pub fn hunt(mutant: Mutant, effort: Effort) -> Hunt {
     activate(Some(mutant));
     let easy = effort.seeds.min(EASY_SEEDS);
-    let simulator = simulate::<SingleDecree>(0..easy).or_else(|| simulate::<Member>(0..easy));
+    let calm = effort.seeds.min(CALM_SEEDS);
+    let simulator = simulate::<SingleDecree>(0..easy, Profile::All)
+        .or_else(|| simulate::<Member>(0..calm, Profile::Calm))
+        .or_else(|| simulate::<Member>(0..easy, Profile::All))
+        .or_else(|| play(calm));
     let checker = if effort.both || simulator.is_none() { explore(effort.states) } else { None };
     let simulator = match (simulator, &checker) {
-        (None, None) => simulate::<Member>(easy..effort.seeds),
+        (None, None) => simulate::<Member>(easy..effort.seeds, Profile::All),
         (simulator, _) => simulator,
     };
     activate(None);
     Hunt { mutant, simulator, checker }
 }
 
-fn simulate<P: Program>(seeds: std::ops::Range<u64>) -> Option<Kill> {
+fn simulate<P: Program>(seeds: std::ops::Range<u64>, profile: Profile) -> Option<Kill> {
     for seed in seeds {
-        let report = run::<P>(&RunConfig::new(seed, Profile::All));
+        let report = run::<P>(&RunConfig::new(seed, profile));
         if let Some(violation) = report.violation {
             return Some(Kill {
                 by: "simulator",
@@ -102,6 +138,31 @@ fn simulate<P: Program>(seeds: std::ops::Range<u64>) -> Option<Kill> {
     }
     None
 }
+
+/// The schedules with a name, which say what must come true in each.
+fn play(seeds: u64) -> Option<Kill> {
+    for scenario in scenarios::all() {
+        for seed in 0..seeds.min(SCENARIO_SEEDS) {
+            let played = guard::catch(|| scenario.play(seed).verdict);
+            let what = match played {
+                Ok(Ok(())) => continue,
+                Ok(Err(what)) => what,
+                Err(panic) => panic,
+            };
+            return Some(Kill {
+                by: "simulator",
+                place: scenario.name,
+                effort: seed + 1,
+                invariant: "Scenario".to_owned(),
+                what,
+            });
+        }
+    }
+    None
+}
+
+/// Seeds with which a scenario is played.
+const SCENARIO_SEEDS: u64 = 3;
 
 fn explore(states: u64) -> Option<Kill> {
     let affordable = spaces().iter().filter(|space| space.expected <= states);

@@ -135,8 +135,6 @@ pub struct World<P: Program> {
     stashed: BTreeMap<NodeId, Vec<Event>>,
     clients: BTreeMap<u64, Client>,
     habits: ClientHabits,
-    /// Clients begin nothing any more.
-    retired: bool,
     hot: u64,
     random: Random,
     /// Who asked.
@@ -181,7 +179,6 @@ impl<P: Program> World<P> {
             filter: filter::Filter::default(),
             leading: BTreeMap::new(),
             habits: plan.clients,
-            retired: false,
             hot: random.skewed(900),
             plan,
             now: 0,

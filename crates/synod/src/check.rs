@@ -39,7 +39,8 @@ pub struct CheckOptions {
     /// How many threads to work on: all processors if not given. The counts do not depend on it
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Hunt the wrong versions of all rules, with simulator and model checker, and print how each was found out
+    /// Hunt the wrong versions of all rules, or of those named, with simulator and model checker, and print how each
+    /// was found out
     #[arg(long)]
     mutants: bool,
     /// Print JSON
@@ -58,7 +59,7 @@ struct Outcome {
 /// Explores what was asked for.
 pub(crate) fn run(options: &CheckOptions) -> ExitCode {
     if options.mutants {
-        return hunt_mutants();
+        return hunt_mutants(options);
     }
     let chosen = match choose(&options.names) {
         Ok(chosen) => chosen,
@@ -90,7 +91,7 @@ pub(crate) fn run(options: &CheckOptions) -> ExitCode {
 
 /// Wrong versions of rules are not in a program that anybody runs: it says how to build one that has them.
 #[cfg(not(synod_mutants))]
-fn hunt_mutants() -> ExitCode {
+fn hunt_mutants(_: &CheckOptions) -> ExitCode {
     eprintln!(
         "synod check: this program has no wrong versions of its rules in it, so that none can ever run by mistake.\n\
          In a checkout, build one that has them and hunt them with:\n\n  \
@@ -99,27 +100,25 @@ fn hunt_mutants() -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Hunts every mutant, on all processors.
+/// Hunts the mutants of these names, all if there are none, on all processors.
 #[cfg(synod_mutants)]
-fn hunt_mutants() -> ExitCode {
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+fn hunt_mutants(options: &CheckOptions) -> ExitCode {
     use synod_probe::mutant::Mutant;
-    use synod_sim::mutants::{Effort, hunt};
+    use synod_sim::mutants::{Effort, hunt_all};
 
-    let (next, alive) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let named = |name: &String| Mutant::ALL.iter().copied().find(|mutant| mutant.name() == name);
+    if let Some(unknown) = options.names.iter().find(|name| named(name).is_none()) {
+        eprintln!("synod check: no mutant is called {unknown}\nSee docs/testing.md for their names.");
+        return ExitCode::from(2);
+    }
+    let mut mutants: Vec<Mutant> = options.names.iter().filter_map(named).collect();
+    if mutants.is_empty() {
+        mutants = Mutant::ALL.to_vec();
+    }
+    let effort = Effort { seeds: 1_000, states: options.states.unwrap_or(70_000), both: false };
     println!("| mutant | killed by | after | violated |\n|---|---|---|---|");
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                while let Some(mutant) = Mutant::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let hunt = hunt(*mutant, Effort { seeds: 1_000, states: 70_000, both: false });
-                    println!("{}", hunt.row());
-                    alive.fetch_or(!hunt.is_killed(), Ordering::Relaxed);
-                }
-            });
-        }
-    });
-    if alive.into_inner() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let hunts = hunt_all(&mutants, effort, &|hunt| println!("{}", hunt.row()));
+    if hunts.iter().all(synod_sim::mutants::Hunt::is_killed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The spaces that these names mean, in the order of the list.

@@ -83,6 +83,8 @@ pub(super) fn operation(operation: &Operation) -> String {
             let keys: Vec<&str> = operation.keys().into_iter().map(String::as_str).collect();
             format!("transaction {}", keys.join(" "))
         }
+        Operation::Overreach { key, value } => format!("put {key} {} and overreach", clip(value, VALUE)),
+        Operation::Compact { revision } => format!("compact {revision}"),
         Operation::Propose { value } => format!("propose {}", clip(value, VALUE)),
     }
 }

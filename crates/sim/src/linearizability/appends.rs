@@ -147,7 +147,11 @@ fn written_otherwise(operation: &Operation) -> Vec<&String> {
             });
             written.collect()
         }
-        Operation::Get { .. } | Operation::Append { .. } | Operation::Propose { .. } => Vec::new(),
+        Operation::Get { .. }
+        | Operation::Append { .. }
+        | Operation::Overreach { .. }
+        | Operation::Compact { .. }
+        | Operation::Propose { .. } => Vec::new(),
     }
 }
 

@@ -155,7 +155,10 @@ fn may_write(call: &Call) -> bool {
         Operation::Transact { then, otherwise, .. } => {
             then.iter().chain(otherwise).any(|step| !matches!(step, Step::Get(_)))
         }
-        Operation::Get { .. } | Operation::Propose { .. } => false,
+        Operation::Get { .. }
+        | Operation::Overreach { .. }
+        | Operation::Compact { .. }
+        | Operation::Propose { .. } => false,
     };
     asked && call.outcome != Outcome::Failed && dated(call).is_none_or(|dated| dated.kind != Kind::Read)
 }

@@ -33,6 +33,9 @@ impl Store {
                 let read = steps.iter().filter_map(|step| self.step(step)).collect();
                 Answer::Transacted { succeeded, read }
             }
+            // A refusal is no answer; whoever was told of success was told too much.
+            Operation::Overreach { .. } => Answer::Transacted { succeeded: false, read: Vec::new() },
+            Operation::Compact { .. } => Answer::Done,
             Operation::Propose { value } => {
                 Answer::Chosen(self.chosen.get_or_insert_with(|| value.clone()).clone())
             }

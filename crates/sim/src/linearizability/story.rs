@@ -104,6 +104,10 @@ fn asked(operation: &Operation) -> String {
             let (then, otherwise) = (steps(then), steps(otherwise));
             format!("does, if {}: ({then}), else: ({otherwise})", expected.join(" and "))
         }
+        Operation::Overreach { key, value } => {
+            format!("puts {key:?} = {} and reads what is yet to come", text(value))
+        }
+        Operation::Compact { revision } => format!("compacts through revision {revision}"),
         Operation::Propose { value } => format!("proposes {}", text(value)),
     }
 }

@@ -26,6 +26,12 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 /// Every live node is up to date within this.
 const LEARNED_WITHIN: Duration = Duration::from_secs(10);
 
+/// Election timeouts for which it is then watched how often the leader changes,
+const WATCHED: u32 = 20;
+
+/// and how often it may: whoever found a leader keeps it, however the links are broken (OmniPaxos, EuroSys '23, §7).
+const LEADERS_MAX: u64 = 1;
+
 /// Steps after which the search for an order gives up. Nearly every history takes a few thousand.
 const SEARCH_STEPS: u64 = 300_000;
 
@@ -61,6 +67,19 @@ pub(super) fn come_to_rest<P: Program>(world: &mut World<P>, random: &mut Random
     }
     answer(world, &core);
     learn(world, &core);
+    keep_leader::<P>(world);
+}
+
+/// Nothing breaks any more, so the leader stays.
+fn keep_leader<P: Program>(world: &mut World<P>) {
+    let before = world.tally().leaders;
+    let watched = P::election_timeout(&P::Setup::default()) * WATCHED;
+    world.run_until(world.now() + nanos(watched));
+    let leaders = world.tally().leaders - before;
+    if leaders > LEADERS_MAX {
+        let what = format!("{leaders} leaders took over within {watched:?} although nothing broke");
+        world.violate("Stability", what);
+    }
 }
 
 /// Chooses who must go on, and breaks the rest for good. Returns who must.

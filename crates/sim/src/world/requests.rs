@@ -107,8 +107,12 @@ impl<P: Program> World<P> {
         let Some(pending) = client.pending.take() else { return };
         let think = client.random.skewed(150_000_000);
         let answered = matches!(outcome, Outcome::Answered { .. });
-        // What came to nothing is made up for: else faults that refuse quickly would use up all the work.
-        client.left += u64::from(!answered && !self.retired);
+        if let Outcome::Answered { revision: Some(revision), .. } = outcome {
+            client.see(revision);
+        }
+        if !answered {
+            client.make_up();
+        }
         self.tally.answered += u64::from(answered);
         self.record(|| Happening::Told { client: id, outcome: outcome.clone() });
         self.history[pending.call].outcome = outcome;
@@ -123,10 +127,7 @@ impl<P: Program> World<P> {
 
     /// Clients begin nothing any more by themselves.
     pub fn retire_clients(&mut self) {
-        self.retired = true;
-        for client in self.clients.values_mut() {
-            client.left = 0;
-        }
+        self.clients.values_mut().for_each(Client::retire);
     }
 
     /// How an operation ended, or `None` while it is under way.

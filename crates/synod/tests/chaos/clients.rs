@@ -158,7 +158,10 @@ async fn ask(client: &mut Client, operation: &Operation) -> Result<(Answer, i64)
             let done = client.txn(txn).await?;
             (transacted(&done), revision(done.header()))
         }
-        Operation::Append { .. } | Operation::Propose { .. } => panic!("nobody asks for {operation:?} here"),
+        Operation::Append { .. }
+        | Operation::Overreach { .. }
+        | Operation::Compact { .. }
+        | Operation::Propose { .. } => panic!("nobody asks for {operation:?} here"),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use synod_store::View;
 use synod_store::request::{
-    Command, Compare, CompareResult, CompareTarget, DeleteRange, KeyRange, Put, Range, Txn, TxnOp,
+    Command, Compact, Compare, CompareResult, CompareTarget, DeleteRange, KeyRange, Put, Range, Txn, TxnOp,
 };
 use synod_store::response::{Applied, OpResponse, RangeResponse, Response};
 
@@ -43,6 +43,15 @@ pub(super) fn command(operation: &Operation) -> Option<Command> {
             success: steps(then),
             failure: steps(otherwise),
         })),
+        Operation::Overreach { key, value } => Some(Command::Txn(Txn {
+            compare: Vec::new(),
+            success: vec![
+                TxnOp::Put(Put::new(key.clone(), value.clone())),
+                TxnOp::Range(Range { revision: i64::MAX, ..Range::new(one(key)) }),
+            ],
+            failure: Vec::new(),
+        })),
+        Operation::Compact { revision } => Some(Command::Compact(Compact { revision: *revision })),
         Operation::Get { .. } | Operation::Append { .. } | Operation::Propose { .. } => None,
     }
 }
