@@ -157,6 +157,27 @@ struct Batches {
     fault: Option<&'static str>,
 }
 
+impl Batches {
+    /// A claim about what was synced that no writer makes: it must end between two batches, and before the batch that
+    /// makes it. Recovery cuts the file there, so whoever believed it would cut a batch in two.
+    fn contradiction(&self, founded: u64) -> Option<String> {
+        let mut offset = HEADER_BYTES as u64;
+        let mut ends = vec![0, offset];
+        for found in &self.found {
+            if ends.binary_search(&found.synced_through).is_err() {
+                let claim = found.synced_through;
+                return Some(format!(
+                    "the batch at offset {offset} says that it was synced up to offset {claim}"
+                ));
+            }
+            offset += found.size as u64;
+            ends.push(offset);
+        }
+        let inside = founded < offset && ends.binary_search(&founded).is_err();
+        inside.then(|| format!("the header says that it was founded with {founded} bytes"))
+    }
+}
+
 impl Segment {
     /// Reads batches up to `limit`, or up to the first bad one.
     fn batches(&self, limit: u64) -> Batches {
@@ -255,6 +276,11 @@ impl Scan {
     fn read_last(&mut self, segment: &Segment) -> Result<(), OpenError> {
         let Header { segment: number, after, founded, .. } = segment.header;
         let read = segment.batches(u64::MAX);
+        if let Some(contradiction) = read.contradiction(founded) {
+            let evidence = format!("{contradiction}, which is no place where a write ever ended");
+            let reason = Some("the segment contradicts itself");
+            return Err(segment.damaged(&Batches { fault: reason, ..read }, evidence));
+        }
         if read.end < founded {
             let evidence = format!("a segment gets its name only when its first {founded} bytes are synced");
             return Err(segment.damaged(&read, evidence));

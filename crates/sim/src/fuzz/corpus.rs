@@ -19,6 +19,8 @@ use synod_store::request::{
     Command, Compact, Compare, CompareResult, CompareTarget, DeleteRange, KeyRange, Put, Range, Txn, TxnOp,
 };
 
+use super::seal::{BATCH_MAGIC, HEADER_BYTES};
+
 /// An input and the name of its file.
 pub type Seed = (String, Vec<u8>);
 
@@ -141,7 +143,17 @@ fn journals() -> Vec<Seed> {
         named("empty", written_journal(0)),
         named("batches", written_journal(3)),
         named("segments", written_journal(9)),
+        named("synced_half_a_batch", synced_half_a_batch()),
     ]
+}
+
+/// Its last batch says that it was written when half of the first one had been synced. Believing that, the first start
+/// cut the first batch in two, and the second refused the rest.
+fn synced_half_a_batch() -> Vec<u8> {
+    let mut bytes = written_journal(3);
+    let last = bytes.windows(4).rposition(|window| window == BATCH_MAGIC).expect("it has batches");
+    bytes[last + 20..last + 28].copy_from_slice(&(HEADER_BYTES as u64 + 10).to_le_bytes());
+    bytes
 }
 
 fn written_journal(batches: u64) -> Vec<u8> {

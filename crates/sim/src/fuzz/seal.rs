@@ -54,8 +54,8 @@ pub(super) fn snapshot(bytes: &[u8]) -> Vec<u8> {
 }
 
 const SEGMENT_MAGIC: &[u8; 8] = b"SYNODJNL";
-const BATCH_MAGIC: &[u8; 4] = b"BTCH";
-const HEADER_BYTES: usize = 68;
+pub(super) const BATCH_MAGIC: &[u8; 4] = b"BTCH";
+pub(super) const HEADER_BYTES: usize = 68;
 const BATCH_BYTES_MIN: usize = 44;
 
 /// The segments of a journal that were written one after the other: a new one begins where a magic stands.
@@ -67,9 +67,7 @@ pub(super) fn segments(bytes: &[u8]) -> Vec<Vec<u8>> {
     starts.iter().zip(ends).map(|(start, end)| bytes[*start..end].to_vec()).collect()
 }
 
-/// Segments numbered from 1 on that follow each other, each header and batch with its own place and checksum. What
-/// they say was synced ends between two batches, as in all that a member writes: recovery takes the word of a header
-/// or batch whose checksum is right.
+/// Segments numbered from 1 on that follow each other, each header and batch with its own place and checksum.
 pub(super) fn journal(mut segments: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let mut link = None;
     for (number, segment) in (1_u64..).zip(&mut segments) {
@@ -86,14 +84,12 @@ fn seal_segment(segment: &mut [u8], number_of_segment: u64, link: Option<u32>) -
     if let Some(link) = link {
         header[52..56].copy_from_slice(&link.to_le_bytes());
     }
-    round_down(&mut header[56..64], &ends);
     let seed = crc32c::crc32c(&header[..HEADER_BYTES - 4]);
     header[HEADER_BYTES - 4..].copy_from_slice(&seed.to_le_bytes());
     let mut last = seed;
     for between in ends.windows(2) {
         let batch = &mut batches[between[0] - HEADER_BYTES..between[1] - HEADER_BYTES];
         batch[12..20].copy_from_slice(&(between[0] as u64).to_le_bytes());
-        round_down(&mut batch[20..28], &ends);
         last = crc32c::crc32c_append(seed, &batch[8..]);
         batch[4..8].copy_from_slice(&last.to_le_bytes());
     }
@@ -114,18 +110,6 @@ fn batch_ends(mut batches: &[u8]) -> Vec<usize> {
         ends.push(end);
     }
     ends
-}
-
-/// Makes an offset inside of a batch the one where that batch begins.
-fn round_down(field: &mut [u8], ends: &[usize]) {
-    let bytes = <[u8; 8]>::try_from(&*field).expect("the caller cuts eight bytes");
-    let offset = u64::from_le_bytes(bytes);
-    let (low, high) = (ends.iter().rev().find(|end| **end as u64 <= offset), ends.last());
-    if let (Some(low), Some(high)) = (low, high)
-        && offset < *high as u64
-    {
-        field.copy_from_slice(&(*low as u64).to_le_bytes());
-    }
 }
 
 /// Four bytes as a length.
