@@ -143,12 +143,9 @@ fn simulate<P: Program>(seeds: std::ops::Range<u64>, profile: Profile) -> Option
 fn play(seeds: u64) -> Option<Kill> {
     for scenario in scenarios::all() {
         for seed in 0..seeds.min(SCENARIO_SEEDS) {
-            let played = guard::catch(|| scenario.play(seed).verdict);
-            let what = match played {
-                Ok(Ok(())) => continue,
-                Ok(Err(what)) => what,
-                Err(panic) => panic,
-            };
+            let mut verdict = Ok(());
+            let played = guard::catch(|| verdict = scenario.play(seed).verdict);
+            let Err(what) = played.and(verdict) else { continue };
             return Some(Kill {
                 by: "simulator",
                 place: scenario.name,

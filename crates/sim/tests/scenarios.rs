@@ -57,6 +57,8 @@ scenarios! {
     a_leader_that_is_only_slow_is_replaced_and_answers_nothing_stale_when_it_wakes_up: "slow-leader",
     three_believe_that_they_lead_and_one_history_comes_of_it: "three-leaders",
     a_leader_cut_off_from_the_others_answers_no_read: "isolated-leader",
+    a_late_confirmation_does_not_count_for_a_later_read: "late-confirmations",
+    votes_of_an_earlier_ballot_do_not_count: "votes-of-before",
     a_leader_that_hears_nobody_is_replaced: "deaf-leader",
     one_node_is_connected_to_all_and_it_leads: "quorum-loss",
     the_only_node_that_can_lead_is_behind_and_leads: "constrained-election",

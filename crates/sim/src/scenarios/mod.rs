@@ -134,6 +134,16 @@ const ALL: &[Scenario] = &[
         run: members::leaders::isolated_leader,
     },
     Scenario {
+        name: "late-confirmations",
+        title: "answers that confirm an old leader do not count for reads that came later",
+        run: members::leaders::late_confirmations,
+    },
+    Scenario {
+        name: "votes-of-before",
+        title: "votes for a leader's earlier ballot do not count in its present one",
+        run: members::leaders::votes_of_before,
+    },
+    Scenario {
         name: "deaf-leader",
         title: "a leader that hears nobody is replaced",
         run: members::leaders::deaf_leader,

@@ -77,6 +77,67 @@ pub fn isolated_leader(seed: u64) -> Outcome {
     stage.finish()
 }
 
+/// Answers that confirm an old leader are late: they count for the read that asked for them, not for one that came
+/// when they had been given.
+pub fn late_confirmations(seed: u64) -> Outcome {
+    let (mut stage, old) = led(seed, 3);
+    stage.write(old, "x", "before");
+    stage.hold("confirmed", FROM_ANYONE, to(old));
+    let early = stage.client(3).gets("x").at(old);
+    stage.pass(20);
+    let given = stage.held("confirmed", FROM_ANYONE, to(old));
+    stage.expect(given == 2, "the others have confirmed, and nobody has heard it");
+    stage.isolate(old);
+    let new = stage.expect_leader(10 * ELECTION, &[old]);
+    stage.write(new, "x", "after");
+    let late = stage.client(4).gets("x").at(old);
+    stage.pass(20);
+    stage.deliver("confirmed", FROM_ANYONE, to(old));
+    let told = stage.answer(late).cloned();
+    stage.expect(told.is_none(), "whoever asked late is not told what was so before");
+    stage.reconnect(old);
+    stage.told(early);
+    stage.told(late);
+    stage.read(old, "x", "after");
+    stage.finish()
+}
+
+/// A leader comes back with a higher ballot, and a vote for its earlier one arrives: it is no vote for this one.
+pub fn votes_of_before(seed: u64) -> Outcome {
+    let (mut stage, leader) = led(seed, 5);
+    let others = stage.others(leader);
+    let (voter, successor, witness, deaf) = (others[0], others[1], others[2], others[3]);
+    for node in [successor, witness, deaf] {
+        stage.lose("accept", from(leader), to(node));
+    }
+    stage.hold("accepted", from(voter), to(leader));
+    let asked = stage.client(3).puts("x", "v").at(leader);
+    stage.pass(20);
+    let slot = stage.world.ledger().chosen_prefix().next();
+    stage.isolate(voter);
+    stage.isolate(leader);
+    for node in [witness, deaf] {
+        stage.lose("pre-check", from(node), TO_ANYONE);
+    }
+    stage.expect_leader(20 * ELECTION, &[leader]);
+    stage.isolate(successor);
+    stage.reconnect(leader);
+    stage.let_through("accept", from(leader), to(witness));
+    stage.expect_leader(20 * ELECTION, &[successor]);
+    stage.pass(20);
+    stage.deliver("accepted", from(voter), to(leader));
+    let chosen = stage.world.ledger().chosen(slot);
+    stage.expect(chosen.is_none(), "two votes of five and one of an earlier ballot choose nothing");
+    stage.let_through("accept", from(leader), to(deaf));
+    stage.let_through("accepted", from(voter), to(leader));
+    stage.reconnect(voter);
+    stage.reconnect(successor);
+    stage.told(asked);
+    stage.read(voter, "x", "v");
+    stage.expect_everybody_learns();
+    stage.finish()
+}
+
 /// §8.38: a leader that is heard by all and hears nobody gives up, and another takes over.
 pub fn deaf_leader(seed: u64) -> Outcome {
     let (mut stage, old) = led(seed, 3);
