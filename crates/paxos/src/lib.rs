@@ -19,6 +19,7 @@ pub mod ballot;
 pub mod choose;
 pub mod config;
 pub mod durable;
+pub mod egalitarian;
 pub mod membership;
 pub mod multi;
 pub mod node;

@@ -202,6 +202,107 @@ quorum_count! {
     Phase2Quorum
 }
 
+// ---- Egalitarian Paxos -----------------------------------------------------------------------------------
+
+/// Replicas without a leader, and how many of them make a fast and a slow quorum.
+///
+/// With n replicas of which f may fail, and of which e may fail or be late without slowing commands down, slow quorums,
+/// which recover too, have n-f and fast ones n-e members, both counting the one who asks. That is safe if
+/// n ≥ max(2e+f-1, 2f+1), and with no fewer (Ryabinin, Gotsman, Sutra, *Making Democracy Work*, 2025).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReplicaQuorums {
+    replicas: BTreeSet<NodeId>,
+    failures: usize,
+    fast_failures: usize,
+}
+
+/// Why replicas with these numbers of failures cannot decide without a leader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "{replicas} replicas cannot survive {failures} failures and stay fast with {fast_failures}: there must be at \
+     least max(2e+f-1, 2f+1) of them, and e no larger than f"
+)]
+pub struct TooFewReplicas {
+    /// How many there are.
+    pub replicas: usize,
+    /// f: how many may fail.
+    pub failures: usize,
+    /// e: how many may fail without slowing commands down.
+    pub fast_failures: usize,
+}
+
+impl ReplicaQuorums {
+    /// As many failures as n replicas can survive, f = ⌊(n-1)/2⌋, and as many of them as the fast path can: the
+    /// largest e with 2e+f-1 ≤ n, which is ⌈(f+1)/2⌉ if n = 2f+1. Fast quorums of 3, 5 and 7 replicas have 2, 3 and 5.
+    ///
+    /// # Errors
+    /// If there is no replica or one is listed twice.
+    pub fn optimised(replicas: impl IntoIterator<Item = NodeId>) -> Result<ReplicaQuorums, QuorumError> {
+        let replicas = distinct(replicas)?;
+        if replicas.is_empty() {
+            return Err(QuorumError::Empty);
+        }
+        let failures = (replicas.len() - 1) / 2;
+        let fast_failures = ((replicas.len() + 1 - failures) / 2).min(failures);
+        let checked = ReplicaQuorums::checked(replicas, failures, fast_failures);
+        Ok(checked.expect("f and e were chosen so that both bounds hold"))
+    }
+
+    /// Other numbers of failures.
+    ///
+    /// # Errors
+    /// If there are too few replicas for that.
+    pub fn with_failures(
+        replicas: BTreeSet<NodeId>,
+        failures: usize,
+        fast_failures: usize,
+    ) -> Result<ReplicaQuorums, TooFewReplicas> {
+        ReplicaQuorums::checked(replicas, failures, fast_failures)
+    }
+
+    fn checked(
+        replicas: BTreeSet<NodeId>,
+        failures: usize,
+        fast_failures: usize,
+    ) -> Result<ReplicaQuorums, TooFewReplicas> {
+        let needed = (2 * fast_failures + failures).saturating_sub(1).max(2 * failures + 1);
+        if replicas.len() < needed || fast_failures > failures {
+            return Err(TooFewReplicas { replicas: replicas.len(), failures, fast_failures });
+        }
+        Ok(ReplicaQuorums { replicas, failures, fast_failures })
+    }
+
+    /// Who the replicas are, in order.
+    pub fn replicas(&self) -> impl ExactSizeIterator<Item = NodeId> + '_ {
+        self.replicas.iter().copied()
+    }
+
+    /// Whether `node` is a replica.
+    pub fn contains(&self, node: NodeId) -> bool {
+        self.replicas.contains(&node)
+    }
+
+    /// f: how many may fail.
+    pub fn failures(&self) -> usize {
+        self.failures
+    }
+
+    /// e: how many may fail without slowing commands down.
+    pub fn fast_failures(&self) -> usize {
+        self.fast_failures
+    }
+
+    /// How many votes commit, and how many reports a recovery takes: n-f.
+    pub fn slow_size(&self) -> usize {
+        self.replicas.len() - self.failures - usize::from(mutant!(EpaxosSlowQuorumTooSmall))
+    }
+
+    /// How many equal answers commit at once: n-e.
+    pub fn fast_size(&self) -> usize {
+        self.replicas.len() - self.fast_failures - usize::from(mutant!(EpaxosFastQuorumTooSmall))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -254,5 +355,42 @@ mod tests {
         assert_eq!(QuorumSystem::majority([NodeId(1), NodeId(1)]), Err(QuorumError::Duplicate(NodeId(1))));
         let disjoint = QuorumSystem::flexible(nodes(4), 2, 2).unwrap_err();
         assert!(disjoint.to_string().contains("need not meet"), "{disjoint}");
+    }
+
+    #[test]
+    fn fast_quorums_are_as_small_as_they_can_be() {
+        let sizes = |count: u64| {
+            let quorums = ReplicaQuorums::optimised(nodes(count)).unwrap();
+            (quorums.slow_size(), quorums.fast_size())
+        };
+        assert_eq!([sizes(3), sizes(5), sizes(7)], [(2, 2), (3, 3), (4, 5)]);
+        assert_eq!([sizes(1), sizes(2), sizes(4), sizes(6)], [(1, 1), (2, 2), (3, 3), (4, 4)]);
+        for count in 1..=15 {
+            let (slow, fast) = sizes(count);
+            let count = count as usize;
+            assert!(fast >= slow && 2 * slow > count, "{count}");
+            // One e more is too many.
+            let (failures, fast_failures) = (count - slow, count - fast + 1);
+            let set: BTreeSet<NodeId> = nodes(count as u64).into_iter().collect();
+            assert!(ReplicaQuorums::with_failures(set, failures, fast_failures).is_err(), "{count}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_failures_are_accepted_exactly_if_there_are_replicas_enough() {
+        for count in 1..=9_usize {
+            let set: BTreeSet<NodeId> = nodes(count as u64).into_iter().collect();
+            for failures in 0..=5 {
+                for fast_failures in 0..=5 {
+                    let built = ReplicaQuorums::with_failures(set.clone(), failures, fast_failures);
+                    let enough = count > 2 * failures && count + 1 >= 2 * fast_failures + failures;
+                    assert_eq!(
+                        built.is_ok(),
+                        enough && fast_failures <= failures,
+                        "{count} {failures} {fast_failures}"
+                    );
+                }
+            }
+        }
     }
 }

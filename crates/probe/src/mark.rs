@@ -120,6 +120,44 @@ marks! {
     JournalStopped,
     /// The disk was full.
     DiskFull,
+    /// An owner committed a command after one round trip.
+    EpaxosFastPath,
+    /// An owner needed a second round trip.
+    EpaxosSlowPath,
+    /// A recovery found votes for a command and took over those of the highest ballot.
+    EpaxosVoteTakenOver,
+    /// A recovery turned a command into a no-op because its owner answered without having committed it.
+    EpaxosOwnerAnswered,
+    /// A recovery turned a command into a no-op because too few had seen it.
+    EpaxosNobodyKnew,
+    /// A recovery found that nothing speaks against a command and took it over.
+    EpaxosValidated,
+    /// A recovery turned a command into a no-op because of what speaks against it.
+    EpaxosInvalidated,
+    /// A recovery waited for commands that may speak against its own.
+    EpaxosWaited,
+    /// A recovery that waited found that one of those speaks against its own.
+    EpaxosWaitEndedAgainst,
+    /// A recovery that waited found that none of those speaks against its own.
+    EpaxosWaitEndedWell,
+    /// A recovery that waited gave way to another that waits for it.
+    EpaxosWaitYielded,
+    /// A recovery that waited was decided by a late report.
+    EpaxosLateReport,
+    /// A replica had forgotten what speaks against a command.
+    EpaxosForgottenConflict,
+    /// A command that had become a no-op was proposed again by its owner.
+    EpaxosProposedAgain,
+    /// Commands that depend on each other were executed together.
+    EpaxosCycle,
+    /// At least three commands that depend on each other were executed together.
+    EpaxosCycleOfThree,
+    /// A replica forgot commands that were executed.
+    EpaxosCollected,
+    /// A replica that was away fetched what others had committed.
+    EpaxosFetched,
+    /// A replica that was away for too long installed another's state.
+    EpaxosStateInstalled,
 }
 
 thread_local! {

@@ -197,6 +197,50 @@ mutants! {
         /// A batch is believed that was written for another place.
         MisplacedBatchTaken,
     }
+    "Egalitarian Paxos" {
+        /// A recovery is told of a vote as if it had been cast with the ballot promised last (Sutra, 2019).
+        EpaxosSingleBallot,
+        /// Fast quorums are one replica too small.
+        EpaxosFastQuorumTooSmall,
+        /// Slow quorums are one replica too small.
+        EpaxosSlowQuorumTooSmall,
+        /// The owner compares the others' answers with each other, not with its own dependencies.
+        EpaxosAnswersCompared,
+        /// A replica votes, or pre-accepts, although it has promised a higher ballot.
+        EpaxosPromiseIgnored,
+        /// A replica forgets at a restart which ballots it promised.
+        EpaxosPromiseForgotten,
+        /// The owner tells of a fast commit before it is durable.
+        EpaxosFastCommitBeforeWrite,
+        /// A replica counts its commands from the beginning after a restart.
+        EpaxosCounterReused,
+        /// An owner goes on after a restart where it would be without one.
+        EpaxosOwnerLeadsOn,
+        /// A recovery takes more votes than there may be for a command that was committed on the fast path.
+        EpaxosTooManySupporters,
+        /// A recovery takes the command over without asking what speaks against it.
+        EpaxosRecoveryWithoutValidation,
+        /// Who is asked what speaks against a command does not take note of it.
+        EpaxosValidationForgotten,
+        /// A recovery does not wait for the commands that may speak against its own.
+        EpaxosWaitsForNobody,
+        /// A no-op interferes with nothing.
+        EpaxosNopInterferesWithNothing,
+        /// The owner of a command that became a no-op does not propose it again.
+        EpaxosNopNotProposedAgain,
+        /// A command is executed, and answered, when it is committed.
+        EpaxosReplyAtCommit,
+        /// A command is executed before one that it depends on is committed.
+        EpaxosOpenDependencyIgnored,
+        /// The commands of a cycle are executed in the order in which they are found.
+        EpaxosCycleIgnored,
+        /// Commands are forgotten as soon as they are executed here.
+        EpaxosCollectedTooEarly,
+        /// Commands are forgotten while others are open that may have been proposed before.
+        EpaxosOpenCommandsIgnored,
+        /// A state is installed that lacks what was executed here.
+        EpaxosOlderStateInstalled,
+    }
     "the store" {
         /// A transaction succeeds whether its conditions hold or not.
         CompareIgnored,

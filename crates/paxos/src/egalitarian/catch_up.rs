@@ -1,0 +1,149 @@
+//! What a [`Core`] does to learn what it missed, and to forget what nobody misses.
+
+use std::collections::BTreeSet;
+
+use synod_probe::{mark, mutant};
+
+use crate::durable::Sealed;
+use crate::egalitarian::core::{Core, Output};
+use crate::egalitarian::id::{Floor, IdSet};
+use crate::egalitarian::interference::Command;
+use crate::egalitarian::message::{Committed, Letter, Message, Status};
+use crate::egalitarian::record::Record;
+use crate::node::NodeId;
+
+/// How many commands one answer to a `Fetch` holds.
+const FETCH_MAX: usize = 256;
+
+impl<C: Command> Core<C> {
+    /// Tells everybody how this replica stands, and forgets what it may. `present` are those whose execution is worth
+    /// waiting for: who is not among them may have to install a state when it comes back.
+    pub fn tell_status(&mut self, present: &BTreeSet<NodeId>) {
+        let floor = self.collection.collectable(self.quorums.slow_size(), self.table.known().floor());
+        self.collect(&floor.common(self.table.answers()));
+        let answers = self.collection.raise(present);
+        self.promise_answers(&answers);
+        let status = self.status();
+        self.collection.hear(self.id, status.clone());
+        self.hold(self.others(), Sealed::new(Message::Status(status)));
+    }
+
+    /// The state machine's state is durable and has executed this.
+    pub fn truncate(&mut self, executed: &IdSet) {
+        self.collection.checkpointed(executed.floor());
+        if mutant!(EpaxosCollectedTooEarly) {
+            self.promise_answers(&executed.floor().clone());
+            self.collect(&executed.floor().clone());
+        }
+    }
+
+    /// Another replica's state, which has executed this, is durable here. Returns whether it covers more than was
+    /// executed here; if not, nothing changes.
+    pub fn install(&mut self, executed: &IdSet) -> bool {
+        let covers = executed.covers(self.executed()) || mutant!(EpaxosOlderStateInstalled);
+        if !covers || self.executed() == executed {
+            return false;
+        }
+        mark!(EpaxosStateInstalled);
+        self.executor.install(executed);
+        self.table.took_over(executed);
+        self.counter = self.counter.max(self.table.seen().of(self.id));
+        self.collection.checkpointed(executed.floor());
+        let table = &self.table;
+        self.leads.retain(|id, _| !table.is_decided(*id));
+        true
+    }
+
+    pub(super) fn status(&self) -> Status {
+        Status {
+            executed: self.collection.executed().clone(),
+            submits: self.collection.submits().clone(),
+            answers: self.table.answers().clone(),
+            seen: self.table.seen().clone(),
+            committed: self.table.known().floor().clone(),
+            collected: self.table.collected().clone(),
+        }
+    }
+
+    pub(super) fn handle_status(&mut self, from: NodeId, status: Status) {
+        self.table.note_seen_all(&IdSet::from(status.seen.clone()));
+        let behind = !self.table.known().covers_floor(&status.committed) || self.table.has_holes();
+        let cut_off = self.is_cut_off(&status.collected);
+        self.collection.hear(from, status);
+        if cut_off {
+            self.out.push_back(Output::StateNeeded { from });
+        } else if behind {
+            self.send(Letter {
+                to: vec![from],
+                message: Message::Fetch { have: self.table.known().clone() },
+            });
+        }
+    }
+
+    /// Whether somebody has forgotten what is not known here.
+    fn is_cut_off(&self, collected: &Floor) -> bool {
+        let mut after = None;
+        while let Some(id) = IdSet::from(collected.clone()).next_not_in(self.table.known(), after) {
+            if !self.table.is_decided(id) {
+                return true;
+            }
+            after = Some(id);
+        }
+        false
+    }
+
+    pub(super) fn handle_fetch(&mut self, from: NodeId, have: &IdSet) {
+        let missing =
+            self.table.instances().filter(|(id, instance)| instance.is_committed() && !have.contains(*id));
+        let mut instances: Vec<Committed<C>> =
+            missing.take(FETCH_MAX + 1).filter_map(|(id, _)| self.table.committed(id)).collect();
+        let more = instances.len() > FETCH_MAX;
+        instances.truncate(FETCH_MAX);
+        let collected = self.table.collected().clone();
+        // A fast commit of our own is among them only once it is durable.
+        self.hold(vec![from], Sealed::new(Message::Fetched { instances, collected, more }));
+    }
+
+    pub(super) fn handle_fetched(
+        &mut self,
+        from: NodeId,
+        instances: Vec<Committed<C>>,
+        collected: &Floor,
+        more: bool,
+    ) {
+        let before = self.table.known().clone();
+        for Committed { id, decree, deps } in instances {
+            mark!(EpaxosFetched if !self.table.is_decided(id));
+            self.learn(id, decree, deps);
+        }
+        if self.is_cut_off(collected) {
+            self.out.push_back(Output::StateNeeded { from });
+        } else if more && *self.table.known() != before {
+            self.send(Letter {
+                to: vec![from],
+                message: Message::Fetch { have: self.table.known().clone() },
+            });
+        } else if !more {
+            // Everything is known here that is committed there: so what may be forgotten there may be here.
+            let floor = collected.common(self.collection.executed());
+            self.promise_answers(&floor);
+            self.collect(&floor);
+        }
+    }
+
+    pub(super) fn promise_answers(&mut self, floor: &Floor) {
+        if self.table.promise_answers(floor) {
+            self.collection.raise_submits(floor);
+            self.records.push(Record::Answers(self.table.answers().clone()));
+            self.open_write();
+        }
+    }
+
+    pub(super) fn collect(&mut self, floor: &Floor) {
+        if self.table.collect(floor) {
+            mark!(EpaxosCollected);
+            self.records.push(Record::Collected(self.table.collected().clone()));
+            self.open_write();
+        }
+    }
+}

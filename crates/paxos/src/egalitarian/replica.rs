@@ -1,0 +1,256 @@
+//! A replica: the timeless [`Core`] and the deadlines that make it live.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::backoff::Backoff;
+use crate::ballot::Ballot;
+use crate::durable::Token;
+use crate::egalitarian::core::{self, Core};
+use crate::egalitarian::id::{CommandId, IdSet};
+use crate::egalitarian::interference::Command;
+use crate::egalitarian::message::Message;
+use crate::egalitarian::record::{Record, Recovered};
+use crate::egalitarian::rejection::Rejection;
+use crate::node::NodeId;
+use crate::protocol::{Output, OutputOf, Protocol, Standing, Start};
+use crate::quorum::{QuorumError, ReplicaQuorums};
+use crate::time::Time;
+
+/// One replica, with its deadlines.
+#[derive(Clone, Debug)]
+pub struct Replica<C: Command> {
+    core: Core<C>,
+    timing: Timing,
+}
+
+#[derive(Clone, Debug)]
+struct Timing {
+    patience: Duration,
+    backoff: Backoff,
+    started: Time,
+    now: Time,
+    next_look: Time,
+    next_status: Time,
+    heard: BTreeMap<NodeId, Time>,
+    /// Commands that are not decided, as of the last look.
+    watches: BTreeMap<CommandId, Watch>,
+}
+
+#[derive(Clone, Debug)]
+struct Watch {
+    until: Time,
+    /// How often was asked with the present ballot.
+    asked: u32,
+    /// What was promised at the last look: if it has changed since, somebody is about it.
+    promised: Ballot,
+}
+
+/// How often a recoverer asks with one ballot: whoever says nothing may have gone.
+const ASKED_MAX: u32 = 3;
+
+/// Of each owner, so many open commands are looked after at a time.
+const WATCHED_MAX: usize = 64;
+
+/// Who was silent for so many times the patience is away: what it has not executed may be forgotten without it.
+const AWAY: u32 = 20;
+
+/// How many answers fit into the patience: a question is repeated after that part of it.
+const REPEATS: u32 = 4;
+
+impl<C: Command> Replica<C> {
+    /// The replica that remembers this. `patience` is how long it leaves a command to the one who is about it, at
+    /// least five round trips; `seed` decides its random waiting times.
+    ///
+    /// # Errors
+    /// If the nodes are none, or one is listed twice.
+    pub fn new(start: &Start, recovered: Recovered<C>) -> Result<Replica<C>, QuorumError> {
+        let quorums = ReplicaQuorums::optimised(start.nodes.iter().copied())?;
+        let timing = Timing {
+            patience: start.patience,
+            backoff: Backoff::new(start.seed),
+            started: start.now,
+            now: start.now,
+            next_look: start.now,
+            next_status: start.now,
+            heard: BTreeMap::new(),
+            watches: BTreeMap::new(),
+        };
+        Ok(Replica { core: Core::new(start.id, quorums, recovered), timing })
+    }
+
+    /// The replica without its deadlines.
+    pub fn core(&self) -> &Core<C> {
+        &self.core
+    }
+
+    /// Looks after every command that is not decided: asks again, or recovers it.
+    fn look(&mut self) {
+        let open = self.core.undecided(WATCHED_MAX);
+        let still: BTreeSet<CommandId> = open.iter().copied().collect();
+        self.timing.watches.retain(|id, _| still.contains(id));
+        for id in open {
+            let promised = self.core.table().instance(id).map_or(Ballot::ZERO, |instance| instance.promised);
+            let leads = self.core.lead(id).is_some();
+            match self.timing.watches.get_mut(&id) {
+                Some(watch) if watch.promised == promised || leads => {
+                    watch.promised = promised;
+                    if watch.until <= self.timing.now {
+                        self.look_after(id);
+                    }
+                }
+                _ => self.timing.watch(id, promised, leads),
+            }
+        }
+    }
+
+    fn look_after(&mut self, id: CommandId) {
+        let Some(watch) = self.timing.watches.get_mut(&id) else { return };
+        let is_first_try = self.core.lead(id).is_some_and(|lead| lead.ballot.is_zero());
+        let goes_on = is_first_try && !self.core.is_outbid(id);
+        if self.core.lead(id).is_some() && (goes_on || watch.asked < ASKED_MAX) {
+            watch.asked += 1;
+            watch.until = self.timing.now + self.timing.patience / REPEATS;
+            self.core.ask_again(id);
+            return;
+        }
+        let pause = self.timing.backoff.between(self.timing.patience / 2, self.timing.patience);
+        watch.asked = 0;
+        watch.until = self.timing.now + pause;
+        // Another ballot would only queue behind the write that is late.
+        if !self.core.is_unsynced() {
+            self.core.recover(id);
+        }
+    }
+
+    fn present(&self) -> BTreeSet<NodeId> {
+        let limit = self.timing.patience * AWAY;
+        let heard = self.timing.heard.iter();
+        heard.filter(|(_, at)| self.timing.now.since(**at) <= limit).map(|(node, _)| *node).collect()
+    }
+
+    /// Those who are not known to be away. At first that is everybody.
+    fn worth_waiting_for(&self) -> BTreeSet<NodeId> {
+        let me = self.core.id();
+        let young = self.timing.now.since(self.timing.started) < self.timing.patience * AWAY;
+        let present = self.present();
+        let others = self.core.quorums().replicas().filter(|node| *node != me);
+        others
+            .filter(|node| present.contains(node) || (young && !self.timing.heard.contains_key(node)))
+            .collect()
+    }
+}
+
+impl Timing {
+    fn watch(&mut self, id: CommandId, promised: Ballot, leads: bool) {
+        let wait = match leads {
+            true => self.patience / REPEATS,
+            false => self.backoff.between(self.patience, self.patience * 2),
+        };
+        self.watches.insert(id, Watch { until: self.now + wait, asked: 0, promised });
+    }
+}
+
+impl<C: Command + Serialize + DeserializeOwned> Protocol for Replica<C> {
+    type Command = C;
+    type Message = Message<C>;
+    type Record = Record<C>;
+    type Position = IdSet;
+    type Rejection = Rejection;
+
+    const NAME: &'static str = "egalitarian";
+
+    fn start(start: Start, executed: IdSet, records: Vec<Record<C>>) -> Result<Self, QuorumError> {
+        Replica::new(&start, Recovered { executed, records })
+    }
+
+    fn propose(&mut self, now: Time, command: C) {
+        self.timing.now = now;
+        // A full window refuses: the driver asks again later.
+        let _ = self.core.propose(command);
+    }
+
+    fn propose_again(&mut self, now: Time, command: C) {
+        if !self.core.is_in_flight(&command) {
+            self.propose(now, command);
+        }
+    }
+
+    fn handle_message(&mut self, now: Time, from: NodeId, message: Message<C>) -> Result<(), Rejection> {
+        self.timing.now = now;
+        self.core.handle_message(from, message)?;
+        self.timing.heard.insert(from, now);
+        Ok(())
+    }
+
+    fn handle_persisted(&mut self, now: Time, token: Token) {
+        self.timing.now = now;
+        self.core.handle_persisted(token);
+    }
+
+    fn next_timeout(&self) -> Option<Time> {
+        if self.core.is_busy() {
+            return Some(self.timing.now);
+        }
+        let look = (!self.core.is_settled()).then_some(self.timing.next_look);
+        look.into_iter().chain([self.timing.next_status]).min()
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        self.timing.now = now;
+        if self.timing.next_look <= now {
+            self.timing.next_look = now + self.timing.patience / (2 * REPEATS);
+            self.look();
+        }
+        if self.timing.next_status <= now {
+            self.timing.next_status = now + self.timing.patience;
+            let present = self.worth_waiting_for();
+            self.core.tell_status(&present);
+        }
+    }
+
+    fn poll_output(&mut self, now: Time) -> Option<OutputOf<Self>> {
+        self.timing.now = now;
+        loop {
+            return Some(match self.core.poll_output()? {
+                core::Output::Send { to, message } => Output::Send { to, message },
+                core::Output::Persist { token, records } => Output::Persist { token, records },
+                core::Output::Execute { commands } => {
+                    Output::Execute { commands: commands.into_iter().map(|(_, command)| command).collect() }
+                }
+                core::Output::StateNeeded { from } => Output::StateNeeded { from },
+                core::Output::ProposedAgain { .. } => continue,
+            });
+        }
+    }
+
+    fn position(&self) -> IdSet {
+        self.core.executed().clone()
+    }
+
+    fn truncate(&mut self, position: &IdSet) {
+        self.core.truncate(position);
+    }
+
+    fn remembered(&self) -> Vec<Record<C>> {
+        self.core.remembered()
+    }
+
+    fn install(&mut self, now: Time, position: &IdSet) -> bool {
+        self.timing.now = now;
+        self.core.install(position)
+    }
+
+    fn standing(&self) -> Standing {
+        let limit = self.timing.patience * 2;
+        let near = self.timing.heard.values().filter(|at| self.timing.now.since(**at) <= limit).count();
+        Standing { happy: near + 1 >= self.core.quorums().slow_size(), leader: None }
+    }
+
+    fn describe(message: &Message<C>) -> String {
+        super::words::describe(message)
+    }
+}
