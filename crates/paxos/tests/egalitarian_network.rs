@@ -54,7 +54,7 @@ fn play(seed: u64, replicas: u64, steps: usize, keys: usize, faults: Faults) -> 
                 name += 1;
                 cluster.propose(node, Cmd { name, key: random.below(keys) as u8 });
             }
-            6..56 if !cluster.under_way.is_empty() => {
+            6..50 if !cluster.under_way.is_empty() => {
                 let at = random.below(cluster.under_way.len().min(20));
                 let packet = match random.chance(faults.doubles) {
                     true => cluster.under_way[at].clone(),
@@ -64,24 +64,24 @@ fn play(seed: u64, replicas: u64, steps: usize, keys: usize, faults: Faults) -> 
                     cluster.deliver(packet);
                 }
             }
-            56..84 if is_up => {
+            50..80 if is_up => {
                 cluster.persist(node);
             }
-            84..88 if is_up && random.chance(faults.recovers) => {
+            80..83 if is_up && random.chance(faults.recovers) => {
                 let open = cluster.host(node).core.undecided(8);
                 if !open.is_empty() {
                     let id = open[random.below(open.len())];
                     cluster.with(node, |core| core.recover(id));
                 }
             }
-            88..94 if is_up => {
+            83..89 if is_up => {
                 let open = cluster.host(node).core.undecided(8);
                 if !open.is_empty() {
                     let id = open[random.below(open.len())];
                     cluster.with(node, |core| core.ask_again(id));
                 }
             }
-            94..96 if random.chance(faults.crashes) => {
+            89..91 if random.chance(faults.crashes) => {
                 if is_up {
                     let keep = random.below(3);
                     cluster.crash(node, keep);
@@ -89,8 +89,8 @@ fn play(seed: u64, replicas: u64, steps: usize, keys: usize, faults: Faults) -> 
                     cluster.restart(node);
                 }
             }
-            96 if is_up && random.chance(faults.forgets) => cluster.checkpoint(node),
-            97 if is_up => {
+            91..93 if is_up && random.chance(faults.forgets) => cluster.checkpoint(node),
+            93..98 if is_up => {
                 let present: Vec<NodeId> =
                     cluster.hosts.iter().filter(|(_, host)| host.is_up).map(|(id, _)| *id).collect();
                 cluster.tell_status(node, &present);
@@ -148,7 +148,7 @@ fn is_complete(cluster: &Cluster) -> bool {
 
 const GENTLE: Faults = Faults { loses: 0, doubles: 0, crashes: 0, recovers: 0, forgets: 0 };
 const ROUGH: Faults = Faults { loses: 10, doubles: 10, crashes: 0, recovers: 50, forgets: 0 };
-const ALL: Faults = Faults { crashes: 30, forgets: 60, ..ROUGH };
+const ALL: Faults = Faults { crashes: 15, forgets: 60, ..ROUGH };
 
 fn hunt(seeds: std::ops::Range<u64>, replicas: u64, faults: Faults) {
     for seed in seeds {

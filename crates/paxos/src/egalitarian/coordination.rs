@@ -143,7 +143,7 @@ impl<C: Command> Core<C> {
             self.table.note_seen(*conflict);
         }
         if candidate.quorum.contains(&from) {
-            answers.insert(from, conflicts);
+            answers.entry(from).or_insert(conflicts);
         }
         let complete = answers.len() == candidate.quorum.len();
         let step = complete.then(|| recovery::judge(&self.quorums, candidate, answers));

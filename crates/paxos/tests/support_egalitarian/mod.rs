@@ -82,6 +82,8 @@ pub struct Cluster {
     pub committed: BTreeMap<CommandId, (Decree<Cmd>, IdSet)>,
     /// Of each key, the longest sequence that anybody executed.
     pub order: State,
+    /// What was executed, proposed again, and asked for, since somebody looked.
+    pub log: Vec<String>,
     /// Names of the commands proposed by replicas whose disks have them.
     pub promised: BTreeSet<u32>,
 }
@@ -119,6 +121,7 @@ impl Cluster {
             quorums: quorums.clone(),
             committed: BTreeMap::new(),
             order: State::new(),
+            log: Vec::new(),
             promised: BTreeSet::new(),
         }
     }
@@ -159,14 +162,22 @@ impl Cluster {
                 }
                 Output::Persist { token, records } => host.unsynced.push_back((token, records)),
                 Output::Execute { commands } => {
+                    let shown: Vec<String> =
+                        commands.iter().map(|(id, command)| format!("{id} {command:?}")).collect();
+                    self.log.push(format!("   {node} executes {}", shown.join(", ")));
                     for (_, command) in commands {
                         host.state.entry(command.key).or_default().push(command.name);
                     }
                     let state = host.state.clone();
                     self.check_order(node, &state);
                 }
-                Output::ProposedAgain { .. } => {}
-                Output::StateNeeded { from } => host.state_needed = Some(from),
+                Output::ProposedAgain { id, again } => {
+                    self.log.push(format!("   {node} proposes {id} again as {again}"));
+                }
+                Output::StateNeeded { from } => {
+                    self.log.push(format!("   {node} needs the state of {from}"));
+                    host.state_needed = Some(from);
+                }
             }
         }
         self.check_commits(node);
@@ -220,10 +231,8 @@ impl Cluster {
 
     /// The state machine's state becomes durable, and the journal is written anew.
     pub fn checkpoint(&mut self, node: NodeId) {
+        while self.persist(node) {}
         let host = self.hosts.get_mut(&node).unwrap();
-        if !host.unsynced.is_empty() {
-            return;
-        }
         host.checkpoint = (host.core.executed().clone(), host.state.clone());
         let executed = host.checkpoint.0.clone();
         self.with(node, |core| core.truncate(&executed));
