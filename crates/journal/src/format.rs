@@ -68,7 +68,8 @@ impl fmt::Display for Position {
 }
 
 pub(crate) const HEADER_BYTES: usize = 68;
-pub(crate) const BATCH_MAGIC: &[u8; 4] = b"BTCH";
+/// With what a batch begins.
+pub const BATCH_MAGIC: &[u8; 4] = b"BTCH";
 const SEGMENT_MAGIC: &[u8; 8] = b"SYNODJNL";
 const VERSION: u32 = 1;
 /// Magic, checksum and length.

@@ -28,7 +28,7 @@ pub mod recovery;
 pub use disk::{DirectoryDisk, Disk, DiskFile};
 pub use error::{JournalError, OpenError};
 pub use files::Files;
-pub use format::{Identity, Position};
+pub use format::{BATCH_MAGIC, Identity, Position};
 pub use journal::{Journal, Options};
 pub use lock::{DataDirLock, LockError};
 pub use memory::MemoryDisk;

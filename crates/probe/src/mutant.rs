@@ -112,12 +112,8 @@ mutants! {
         HappyIgnoresPromise,
         /// A follower is content with a leader that says it has no quorum.
         StickyLeaderWithoutQuorum,
-        /// A member offers itself although another reports a happy leader.
-        OthersHappinessIgnored,
-        /// A candidate does not ask first whether it would be promised.
-        PreCheckSkipped,
-        /// A member grants a pre-check although it has a happy leader.
-        PreCheckGrantedWhenHappy,
+        /// A member offers itself although another reports a happy leader, and is not refused for it.
+        HappyLeaderDisturbed,
         /// Who was refused tries again at once.
         NoBackoff,
     }

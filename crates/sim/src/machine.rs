@@ -117,14 +117,18 @@ impl<P: Program> Machine<P> {
         if self.old.len() < SYNCS_UNTIL_OLD {
             return None;
         }
-        let there = self.disk.names();
-        let files = self.old.front()?.iter().filter(|(name, size)| *size > 0 && there.contains(name));
+        // A file may have gone since, or become shorter.
+        let now: BTreeMap<String, usize> = self.disk.synced().into_iter().collect();
+        let old = self.old.front()?.iter();
+        let left = old.filter_map(|(name, size)| Some((name, *size.min(now.get(name)?))));
         // The identity and leftovers are not what is tested here.
-        let files: Vec<_> = files.filter(|(name, _)| name.contains('-') && !name.ends_with(".tmp")).collect();
+        let named = |name: &str| name.contains('-') && !name.ends_with(".tmp");
+        let files: Vec<(&String, usize)> = left.filter(|(name, size)| *size > 0 && named(name)).collect();
         if files.is_empty() {
             return None;
         }
-        let (name, size) = (*self.random.pick(&files)).clone();
+        let (name, size) = self.random.pick(&files);
+        let (name, size) = ((*name).clone(), *size);
         let offset = usize::try_from(self.random.below(size as u64)).expect("an offset");
         Some((name, offset))
     }

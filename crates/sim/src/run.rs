@@ -155,7 +155,10 @@ fn live<P: Program>(world: &mut World<P>, config: &RunConfig, random: &mut Rando
         world.tally().answered >= ANSWERED_MIN.min(config.operations * CLIENTS)
     });
     if config.profile != Profile::Beyond {
-        finale::come_to_rest(world, random);
+        finale::come_to_rest(world, random, config.profile);
+    }
+    if config.profile == Profile::Calm {
+        finale::check_calm(world);
     }
     finale::check_history(world)
 }

@@ -58,6 +58,7 @@ scenarios! {
     three_believe_that_they_lead_and_one_history_comes_of_it: "three-leaders",
     a_leader_cut_off_from_the_others_answers_no_read: "isolated-leader",
     a_late_confirmation_does_not_count_for_a_later_read: "late-confirmations",
+    an_answer_to_the_process_before_is_not_taken: "answer-of-before",
     votes_of_an_earlier_ballot_do_not_count: "votes-of-before",
     a_leader_that_hears_nobody_is_replaced: "deaf-leader",
     one_node_is_connected_to_all_and_it_leads: "quorum-loss",

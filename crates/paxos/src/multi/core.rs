@@ -548,16 +548,13 @@ impl<C: Command> Core<C> {
 
     /// Asks whether a higher ballot would be promised. Changes nothing durable anywhere.
     pub fn pre_check(&mut self) {
-        if mutant!(PreCheckSkipped) {
-            return self.campaign(self.election.next_ballot());
-        }
         let ballot = self.election.start_pre_check(self.membership.acceptors());
         self.broadcast(Message::PreCheck { ballot });
         self.judge_pre_check(None);
     }
 
     fn handle_pre_check(&mut self, from: NodeId, ballot: Ballot) {
-        let happy = self.election.is_happy() && !mutant!(PreCheckGrantedWhenHappy);
+        let happy = self.election.is_happy() && !mutant!(HappyLeaderDisturbed);
         let granted = ballot > self.acceptor.promised() && !happy;
         mark!(LeaderSavedByPreCheck if happy && ballot > self.acceptor.promised());
         let promised = self.durable_promise();

@@ -197,7 +197,7 @@ impl Election {
         acceptors.contains(self.id)
             && !self.happy
             && reachable.is_met()
-            && (mutant!(OthersHappinessIgnored) || !self.connected.values().any(|health| health.happy))
+            && (mutant!(HappyLeaderDisturbed) || !self.connected.values().any(|health| health.happy))
     }
 
     /// Whether, in the last round, somebody had promised more than `ballot`: a happy leader goes above it.

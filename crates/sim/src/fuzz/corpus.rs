@@ -2,7 +2,7 @@
 //! and a test holds the files against what is made here.
 
 use bytes::{BufMut, Bytes};
-use synod_journal::{MemoryDisk, Recovered};
+use synod_journal::{BATCH_MAGIC, MemoryDisk, Recovered};
 use synod_member::record;
 use synod_member::submission::{Body, Submission};
 use synod_member::wire::{self, Header, Hello, PeerMessage};
@@ -19,7 +19,7 @@ use synod_store::request::{
     Command, Compact, Compare, CompareResult, CompareTarget, DeleteRange, KeyRange, Put, Range, Txn, TxnOp,
 };
 
-use super::seal::{BATCH_MAGIC, HEADER_BYTES};
+use super::seal::HEADER_BYTES;
 
 /// An input and the name of its file.
 pub type Seed = (String, Vec<u8>);

@@ -1,6 +1,7 @@
 //! Puts the checksums of damaged bytes right, and what else only tells one place from another, so that a fuzzer gets
 //! behind them.
 
+use synod_journal::BATCH_MAGIC;
 use synod_journal::format::BATCH_BYTES_MAX;
 
 /// A frame between members: the checksum of the rest comes first.
@@ -54,7 +55,6 @@ pub(super) fn snapshot(bytes: &[u8]) -> Vec<u8> {
 }
 
 const SEGMENT_MAGIC: &[u8; 8] = b"SYNODJNL";
-pub(super) const BATCH_MAGIC: &[u8; 4] = b"BTCH";
 pub(super) const HEADER_BYTES: usize = 68;
 const BATCH_BYTES_MIN: usize = 44;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use synod_paxos::node::NodeId;
 
 use crate::clients::Workload;
+use crate::faults::Profile;
 use crate::history::{Answer, Call, Operation, Outcome};
 use crate::linearizability;
 use crate::machine::Death;
@@ -43,11 +44,11 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 /// Heals everything, or only a quorum with the rest broken for good, and waits for what must come then.
-pub(super) fn come_to_rest<P: Program>(world: &mut World<P>, random: &mut Random) {
+pub(super) fn come_to_rest<P: Program>(world: &mut World<P>, random: &mut Random, profile: Profile) {
     if world.violation().is_some() {
         return;
     }
-    let core = freeze(world, random);
+    let core = freeze(world, random, profile);
     world.retire_clients();
     let deadline = world.now() + nanos(STARTS_WITHIN);
     let running = |world: &World<P>| core.iter().all(|node| world.program(*node).is_some());
@@ -83,10 +84,10 @@ fn keep_leader<P: Program>(world: &mut World<P>) {
 }
 
 /// Chooses who must go on, and breaks the rest for good. Returns who must.
-fn freeze<P: Program>(world: &mut World<P>, random: &mut Random) -> Vec<NodeId> {
+fn freeze<P: Program>(world: &mut World<P>, random: &mut Random, profile: Profile) -> Vec<NodeId> {
     let nodes = world.nodes().to_vec();
     let alive: Vec<NodeId> = nodes.iter().copied().filter(|node| world.can_run(*node)).collect();
-    if random.chance(400) {
+    if profile == Profile::Calm || random.chance(400) {
         return alive;
     }
     let core = random.sample(&alive, nodes.len() / 2 + 1);
@@ -161,6 +162,21 @@ fn learn<P: Program>(world: &mut World<P>, core: &[NodeId]) {
         core.iter().filter_map(|node| world.program(*node)).map(Program::state).collect();
     if states.len() > 1 {
         world.violate("Same state", format!("{core:?} have applied as much and differ"));
+    }
+}
+
+/// Where nothing ever broke, nobody is left without an answer, and leaders change only while the first is found: all
+/// that offer themselves at the same moment may pass each other, once.
+pub(super) fn check_calm<P: Program>(world: &mut World<P>) {
+    let leaders = world.tally().leaders;
+    if leaders > world.nodes().len() as u64 {
+        world.violate("Stability", format!("{leaders} leaders took over although nothing broke"));
+    }
+    let left =
+        |call: &&Call| !call.operation.is_harmless() && !matches!(call.outcome, Outcome::Answered { .. });
+    if let Some(call) = world.history().iter().find(left) {
+        let what = format!("nothing broke, and {:?} at {} ns was not answered", call.operation, call.called);
+        world.violate("Liveness 2", what);
     }
 }
 

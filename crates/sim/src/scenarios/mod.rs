@@ -139,6 +139,11 @@ const ALL: &[Scenario] = &[
         run: members::leaders::late_confirmations,
     },
     Scenario {
+        name: "answer-of-before",
+        title: "the answer to a read of the process before is not taken for the answer to one's own",
+        run: members::leaders::answer_of_before,
+    },
+    Scenario {
         name: "votes-of-before",
         title: "votes for a leader's earlier ballot do not count in its present one",
         run: members::leaders::votes_of_before,

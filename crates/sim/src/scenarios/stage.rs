@@ -26,6 +26,8 @@ pub struct Stage<P: Program> {
     seed: u64,
     story: Vec<String>,
     complaints: Vec<String>,
+    /// The first thing that had to happen and did not.
+    missing: Option<Violation>,
 }
 
 /// A sender, or anybody.
@@ -135,7 +137,7 @@ impl<P: Program> Stage<P> {
         let plan = Plan::calm(&nodes);
         let (clients, operations, record) = (0, 0, true);
         let config = WorldConfig { seed, setup, nodes, plan, phase2: choosing, clients, operations, record };
-        Stage { world: World::new(config), seed, story: Vec::new(), complaints: Vec::new() }
+        Stage { world: World::new(config), seed, story: Vec::new(), complaints: Vec::new(), missing: None }
     }
 
     /// The same with majorities and the usual setup.
@@ -309,7 +311,9 @@ impl<P: Program> Stage<P> {
     /// The client is told exactly this.
     pub fn expect_told(&mut self, asked: Asked, expected: &Answer) {
         let told = self.told(asked);
-        if told.as_ref() != Some(expected) {
+        if told.is_none() {
+            self.miss("Liveness 2", format!("no answer where {expected:?} was to come"));
+        } else if told.as_ref() != Some(expected) {
             self.complain(format!("the answer is {told:?} and not {expected:?}"));
         }
     }
@@ -327,7 +331,7 @@ impl<P: Program> Stage<P> {
         if reached {
             self.say(what);
         } else {
-            self.complain(format!("not so within {milliseconds} ms: {what}"));
+            self.miss("Liveness 1", format!("not so within {milliseconds} ms: {what}"));
         }
         reached
     }
@@ -339,6 +343,12 @@ impl<P: Program> Stage<P> {
         } else {
             self.complain(format!("not so: {what}"));
         }
+    }
+
+    /// Something that had to happen in the end did not.
+    fn miss(&mut self, invariant: &'static str, what: String) {
+        self.missing.get_or_insert_with(|| Violation { invariant, what: what.clone() });
+        self.complain(what);
     }
 
     /// Something is not as the scenario says.
@@ -408,6 +418,7 @@ impl<P: Program> Stage<P> {
     pub fn end(mut self, verdict: Result<(), String>) -> Outcome {
         let violation = self
             .broken()
+            .or(self.missing.take())
             .map(|violation| Violated { invariant: violation.invariant.to_owned(), what: violation.what });
         let trace = Trace {
             version: 1,

@@ -43,8 +43,8 @@ impl<P: Program> World<P> {
             }
             Fault::FailSync(node, nth) => self.machine(node).disk.fail_sync(nth),
             Fault::FailOperation(node, nth) => self.machine(node).disk.fail_operation(nth),
-            Fault::FlipBit(node) => self.damage(node, 1),
-            Fault::Misdirect(node) => self.damage(node, 64),
+            Fault::FlipBit(node) => self.flip_bit(node),
+            Fault::Misdirect(node) => self.misdirect(node),
             Fault::Wipe(node) => self.wipe(node),
             Fault::Jump(node, ahead) => self.machine(node).clock.jump(world, ahead),
             Fault::Drift(node, rate) => self.machine(node).clock.drift(world, rate),
@@ -93,15 +93,33 @@ impl<P: Program> World<P> {
         }
     }
 
-    /// Old records rot. The program notices when it reads them: at its next start.
-    fn damage(&mut self, node: NodeId, bytes: usize) {
+    /// An old record rots. The program notices when it reads it: at its next start.
+    fn flip_bit(&mut self, node: NodeId) {
         let machine = self.machine(node);
         let Some((name, offset)) = machine.old_place() else { return };
         machine.damaged = true;
-        let size = machine.disk.contents(&name).map_or(0, |contents| contents.len());
-        for place in offset..size.min(offset + bytes) {
-            let mask = 1 << machine.random.below(8);
-            machine.disk.flip(&name, place, mask);
+        let mask = 1 << machine.random.below(8);
+        machine.disk.flip(&name, offset, mask);
+    }
+
+    /// What belongs elsewhere in a file is written over an old record: most often exactly where one begins, so that
+    /// what is there now is whole, and in the wrong place.
+    fn misdirect(&mut self, node: NodeId) {
+        let machine = self.machine(node);
+        let Some((name, offset)) = machine.old_place() else { return };
+        let Some(bytes) = machine.disk.contents(&name) else { return };
+        machine.damaged = true;
+        let starts = record_starts(&bytes, offset);
+        let (from, to) = if starts.len() > 1 && machine.random.chance(700) {
+            (*machine.random.pick(&starts), *machine.random.pick(&starts))
+        } else {
+            (usize::try_from(machine.random.below(bytes.len() as u64)).expect("an offset"), offset)
+        };
+        let end = starts.iter().copied().find(|start| *start > from).unwrap_or(from + 64);
+        for (index, byte) in bytes[from..end.min(bytes.len())].iter().enumerate() {
+            if let Some(was) = bytes.get(to + index) {
+                machine.disk.flip(&name, to + index, was ^ byte);
+            }
         }
     }
 
@@ -180,4 +198,11 @@ impl<P: Program> World<P> {
     pub fn set_weather(&mut self, weather: Weather) {
         self.network.weather = weather;
     }
+}
+
+/// Where batches of a journal begin, up to `end`.
+fn record_starts(bytes: &[u8], end: usize) -> Vec<usize> {
+    let magic = synod_journal::BATCH_MAGIC;
+    let places = bytes[..end].windows(magic.len()).enumerate();
+    places.filter(|(_, window)| window == magic).map(|(place, _)| place).collect()
 }

@@ -83,7 +83,8 @@ pub fn late_confirmations(seed: u64) -> Outcome {
     let (mut stage, old) = led(seed, 3);
     stage.write(old, "x", "before");
     stage.hold("confirmed", FROM_ANYONE, to(old));
-    let early = stage.client(3).gets("x").at(old);
+    let asker = stage.others(old)[0];
+    let early = stage.client(3).gets("x").at(asker);
     stage.pass(20);
     let given = stage.held("confirmed", FROM_ANYONE, to(old));
     stage.expect(given == 2, "the others have confirmed, and nobody has heard it");
@@ -99,6 +100,41 @@ pub fn late_confirmations(seed: u64) -> Outcome {
     stage.told(early);
     stage.told(late);
     stage.read(old, "x", "after");
+    stage.finish()
+}
+
+/// The answer to a read comes when the process that asked is gone: its successor, which counts its reads from the
+/// beginning too, does not take it for the answer to its own.
+pub fn answer_of_before(seed: u64) -> Outcome {
+    let (mut stage, leader) = led(seed, 3);
+    let asker = stage.others(leader)[0];
+    stage.write(leader, "x", "before");
+    stage.pass(2 * ELECTION);
+    stage.hold("read-index-reply", from(leader), to(asker));
+    stage.client(3).gets("x").at(asker);
+    stage.pass(20);
+    stage.dies(asker);
+    stage.write(leader, "x", "after");
+    for name in ["accept", "commit", "heartbeat"] {
+        stage.lose(name, from(leader), to(asker));
+    }
+    stage.lose("fetched", FROM_ANYONE, to(asker));
+    stage.hold("read-index", from(asker), TO_ANYONE);
+    stage.starts(asker);
+    stage.pass(2 * ELECTION);
+    let late = stage.client(4).gets("x").at(asker);
+    stage.pass(20);
+    let waiting = stage.held("read-index", from(asker), TO_ANYONE) > 0;
+    stage.expect(waiting, "the new process has asked for its first read");
+    stage.deliver("read-index-reply", from(leader), to(asker));
+    let told = stage.answer(late).cloned();
+    stage.expect(told.is_none(), "it does not take the answer to the first read of the process before");
+    for name in ["accept", "commit", "heartbeat", "read-index-reply"] {
+        stage.let_through(name, from(leader), to(asker));
+    }
+    stage.let_through("fetched", FROM_ANYONE, to(asker));
+    stage.let_through("read-index", from(asker), TO_ANYONE);
+    stage.expect_told(late, &super::holds("after"));
     stage.finish()
 }
 
