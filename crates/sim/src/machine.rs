@@ -58,14 +58,15 @@ pub struct Machine<P> {
     pub gone: Option<String>,
     /// When each queue is free again.
     pub free_at: BTreeMap<Queue, u64>,
-    /// Sizes of the synced files some syncs ago: what is in them is old.
+    /// Sizes of the synced files some writes of the journal ago: what is in them is old.
     pub old: VecDeque<Vec<(String, usize)>>,
     /// Its own randomness.
     pub random: Random,
 }
 
-/// How many syncs make a record old. Damage to what was synced last cannot be told from a torn tail.
-const SYNCS_UNTIL_OLD: usize = 3;
+/// How many writes of the journal make a record old. Damage to its last batch cannot be told from a torn tail: only a
+/// later batch says that it was synced.
+const WRITES_UNTIL_OLD: usize = 3;
 
 impl<P: Program> Machine<P> {
     /// A machine that is off, with an empty disk.
@@ -106,15 +107,19 @@ impl<P: Program> Machine<P> {
 
     /// Remembers what is synced now.
     pub fn note_synced(&mut self) {
-        self.old.push_back(self.disk.synced());
-        if self.old.len() > SYNCS_UNTIL_OLD {
+        let synced = self.disk.synced();
+        if self.old.back().is_some_and(|last| journal(last).eq(journal(&synced))) {
+            return;
+        }
+        self.old.push_back(synced);
+        if self.old.len() > WRITES_UNTIL_OLD {
             self.old.pop_front();
         }
     }
 
-    /// A place in an old record, if there is one: everything in front of it was synced long ago.
-    pub fn old_place(&mut self) -> Option<(String, usize)> {
-        if self.old.len() < SYNCS_UNTIL_OLD {
+    /// A file, a place in it, and up to where everything in it was synced long ago: behind the place.
+    pub fn old_place(&mut self) -> Option<(String, usize, usize)> {
+        if self.old.len() < WRITES_UNTIL_OLD {
             return None;
         }
         // A file may have gone since, or become shorter.
@@ -130,8 +135,13 @@ impl<P: Program> Machine<P> {
         let (name, size) = self.random.pick(&files);
         let (name, size) = ((*name).clone(), *size);
         let offset = usize::try_from(self.random.below(size as u64)).expect("an offset");
-        Some((name, offset))
+        Some((name, offset, size))
     }
+}
+
+/// What of these files belongs to the journal.
+fn journal(files: &[(String, usize)]) -> impl Iterator<Item = &(String, usize)> {
+    files.iter().filter(|(name, _)| name.starts_with("journal-"))
 }
 
 /// What a power failure does to bytes that were not synced: it keeps a part, loses whole sectors in the middle, or

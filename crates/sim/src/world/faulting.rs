@@ -96,7 +96,7 @@ impl<P: Program> World<P> {
     /// An old record rots. The program notices when it reads it: at its next start.
     fn flip_bit(&mut self, node: NodeId) {
         let machine = self.machine(node);
-        let Some((name, offset)) = machine.old_place() else { return };
+        let Some((name, offset, _)) = machine.old_place() else { return };
         machine.damaged = true;
         let mask = 1 << machine.random.below(8);
         machine.disk.flip(&name, offset, mask);
@@ -106,17 +106,18 @@ impl<P: Program> World<P> {
     /// what is there now is whole, and in the wrong place.
     fn misdirect(&mut self, node: NodeId) {
         let machine = self.machine(node);
-        let Some((name, offset)) = machine.old_place() else { return };
+        let Some((name, offset, old)) = machine.old_place() else { return };
         let Some(bytes) = machine.disk.contents(&name) else { return };
         machine.damaged = true;
-        let starts = record_starts(&bytes, offset);
+        let bytes = &bytes[..old];
+        let starts = record_starts(bytes);
         let (from, to) = if starts.len() > 1 && machine.random.chance(700) {
             (*machine.random.pick(&starts), *machine.random.pick(&starts))
         } else {
             (usize::try_from(machine.random.below(bytes.len() as u64)).expect("an offset"), offset)
         };
         let end = starts.iter().copied().find(|start| *start > from).unwrap_or(from + 64);
-        for (index, byte) in bytes[from..end.min(bytes.len())].iter().enumerate() {
+        for (index, byte) in bytes[from..end.min(old)].iter().enumerate() {
             if let Some(was) = bytes.get(to + index) {
                 machine.disk.flip(&name, to + index, was ^ byte);
             }
@@ -200,9 +201,9 @@ impl<P: Program> World<P> {
     }
 }
 
-/// Where batches of a journal begin, up to `end`.
-fn record_starts(bytes: &[u8], end: usize) -> Vec<usize> {
+/// Where batches of a journal begin.
+fn record_starts(bytes: &[u8]) -> Vec<usize> {
     let magic = synod_journal::BATCH_MAGIC;
-    let places = bytes[..end].windows(magic.len()).enumerate();
+    let places = bytes.windows(magic.len()).enumerate();
     places.filter(|(_, window)| window == magic).map(|(place, _)| place).collect()
 }
