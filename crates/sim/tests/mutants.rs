@@ -14,7 +14,7 @@ fn the_canary_is_killed_by_the_simulator_and_by_the_model_checker() {
 
 #[test]
 fn every_mutant_is_killed_by_a_general_invariant_except_those_that_are_known_to_live() {
-    let effort = Effort { seeds: 150, states: 30_000, both: false };
+    let effort = Effort { seeds: 1_000, states: 70_000, both: false };
     let hunts = hunt_all(Mutant::ALL, effort, &|hunt| println!("{}", hunt.row()));
     let alive = hunts.iter().filter(|hunt| !hunt.is_killed()).map(|hunt| hunt.mutant.name());
     let mut unexpected: Vec<_> = alive.filter(|name| !SURVIVORS.contains(name)).collect();
@@ -23,4 +23,4 @@ fn every_mutant_is_killed_by_a_general_invariant_except_those_that_are_known_to_
 }
 
 /// Not found out within this effort; why is in `docs/testing.md`.
-const SURVIVORS: &[&str] = &["HappyIgnoresPromise"];
+const SURVIVORS: &[&str] = &["HappyIgnoresPromise", "OfferedBeforeRegistration"];

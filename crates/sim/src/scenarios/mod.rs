@@ -199,6 +199,26 @@ const ALL: &[Scenario] = &[
         run: members::leaders::truncated,
     },
     Scenario {
+        name: "gap",
+        title: "one slot is lost, and nothing behind it is applied until it is filled",
+        run: members::catching_up::gap,
+    },
+    Scenario {
+        name: "checkpoint-and-accepts",
+        title: "a member votes above a checkpoint that is still on its way to it",
+        run: members::catching_up::checkpoint_and_accepts,
+    },
+    Scenario {
+        name: "crash-while-installing",
+        title: "a member dies at every step of taking over a checkpoint",
+        run: members::catching_up::crash_while_installing,
+    },
+    Scenario {
+        name: "backpressure",
+        title: "one follower is dead, the other slow, and two hundred clients wait: queues stay bounded",
+        run: members::catching_up::backpressure,
+    },
+    Scenario {
         name: "crash-before-reply",
         title: "the leader dies after the quorum and before the reply",
         run: members::crashes::before_reply,

@@ -1,5 +1,6 @@
 //! Scenarios of whole members: the code that ships, with journals, checkpoints and clients.
 
+pub(super) mod catching_up;
 pub(super) mod crashes;
 pub(super) mod leaders;
 
