@@ -70,3 +70,25 @@ fn a_log_is_safe_to_the_stated_depth() {
     explored("multi-paxos-checkpoint-3x2x1");
     explored("multi-paxos-reads-3x2x1");
 }
+
+#[test]
+fn commands_without_a_leader_are_safe_though_they_are_recovered() {
+    explored("egalitarian-3x2");
+    explored("egalitarian-recovery-3x2");
+    explored("egalitarian-third-recovers-3x2");
+    explored("egalitarian-ballots-3x2");
+}
+
+#[test]
+fn commands_without_a_leader_are_safe_though_replicas_crash_forget_and_install() {
+    for name in ["crash-3x2", "restart-3x2", "forgetting-3x2", "install-3x2"] {
+        explored(&format!("egalitarian-{name}"));
+    }
+}
+
+#[test]
+fn recoveries_are_safe_where_they_must_validate_and_wait_and_where_no_ops_interfere() {
+    for name in ["validation-5x2", "validated-5x2", "no-op-5x3"] {
+        explored(&format!("egalitarian-{name}"));
+    }
+}

@@ -16,6 +16,7 @@
 //! Who switches a wrong rule on before a run must ask for one thread (`Limits::default()` does): such switches are
 //! per thread, and with one thread everything runs on the caller's.
 
+pub mod egalitarian;
 pub mod explore;
 pub mod fingerprint;
 pub mod ledger;

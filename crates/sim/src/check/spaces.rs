@@ -5,6 +5,7 @@ use std::time::Duration;
 use synod_paxos::multi::leader::GapFill;
 use synod_paxos::synod::options::{Audience, Options, Refusal};
 
+use crate::check::egalitarian::{Replicas, settings};
 use crate::check::explore::{Limits, Listener, Report, explore};
 use crate::check::ledger::Sizes;
 use crate::check::multi_paxos::{self, Log};
@@ -263,6 +264,94 @@ const SPACES: &[Space] = &[
         explore: |limits, progress| {
             explore(&Log::new(multi_paxos::Setting { members: 5, two_lead: true, ..LOG }), limits, progress)
         },
+    },
+    Space {
+        name: "egalitarian-3x2",
+        description: "3 replicas, 2 commands that interfere",
+        expected: 2_569,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::TWO), limits, progress),
+    },
+    Space {
+        name: "egalitarian-recovery-3x2",
+        description: "the same, and the owner of one command recovers the other",
+        expected: 29_517,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::RECOVERY), limits, progress),
+    },
+    Space {
+        name: "egalitarian-third-recovers-3x2",
+        description: "the same, and a replica that owns neither recovers one",
+        expected: 28_773,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::THIRD_RECOVERS), limits, progress),
+    },
+    Space {
+        name: "egalitarian-crash-3x2",
+        description: "3 replicas, 2 commands, one heard of by one other replica, which recovers it; one crash",
+        expected: 7_644,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::CRASH), limits, progress),
+    },
+    Space {
+        name: "egalitarian-restart-3x2",
+        description: "3 replicas, 2 commands of one replica, one crash",
+        expected: 17_592,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::RESTART), limits, progress),
+    },
+    Space {
+        name: "egalitarian-ballots-3x2",
+        description: "3 replicas, 2 commands, four recoveries, from where the published schedule has two of them under way",
+        expected: 25_320,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::BALLOTS), limits, progress),
+    },
+    Space {
+        name: "egalitarian-validation-5x2",
+        description: "5 replicas, 2 commands, from where one is about to be validated that others know nothing of",
+        expected: 13_101,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::VALIDATION), limits, progress),
+    },
+    Space {
+        name: "egalitarian-validated-5x2",
+        description: "5 replicas, 2 commands, from where one was validated and the other is not yet proposed",
+        expected: 3_922,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::VALIDATED), limits, progress),
+    },
+    Space {
+        name: "egalitarian-no-op-5x3",
+        description: "5 replicas, 3 commands, from where one that has a vote may or may not become a no-op",
+        expected: 1_145,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::NO_OP), limits, progress),
+    },
+    Space {
+        name: "egalitarian-forgetting-3x2",
+        description: "3 replicas, 2 commands, from where one was executed and may be forgotten, and the other is open",
+        expected: 1_069,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::FORGETTING), limits, progress),
+    },
+    Space {
+        name: "egalitarian-install-3x2",
+        description: "3 replicas, 2 commands, and one replica is given another's state at any time",
+        expected: 4_752,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::INSTALL), limits, progress),
     },
 ];
 
