@@ -17,9 +17,11 @@
 pub mod backoff;
 pub mod ballot;
 pub mod choose;
+pub mod choose_fast;
 pub mod config;
 pub mod durable;
 pub mod egalitarian;
+pub mod fast;
 pub mod membership;
 pub mod multi;
 pub mod node;

@@ -202,6 +202,119 @@ quorum_count! {
     Phase2Quorum
 }
 
+// ---- Fast Paxos ------------------------------------------------------------------------------------------
+
+/// Acceptors and how many of them make a classic and a fast quorum. Intersection was checked when it was built.
+///
+/// Any two quorums meet, and any classic quorum meets the intersection of any two fast ones (Lamport, *Fast
+/// Paxos*, 2006, §3.1, where n acceptors that get on with f failures, and stay fast with e, need n > 2f and
+/// n > 2e+f). Classic quorums promise, of whatever kind the rounds before were, and choose in classic rounds; fast
+/// ones choose in fast rounds, where two acceptors may vote differently.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FastQuorumSystem {
+    classic: QuorumSystem,
+    fast: usize,
+}
+
+/// Why a set of acceptors with these sizes cannot have fast rounds.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum FastQuorumError {
+    /// The classic quorums alone are wrong already.
+    #[error(transparent)]
+    Classic(#[from] QuorumError),
+    /// A fast quorum needs at least one acceptor and at most all.
+    #[error("a fast quorum of {fast} cannot be formed by {acceptors} acceptors")]
+    Size {
+        /// The size asked for.
+        fast: usize,
+        /// How many acceptors there are.
+        acceptors: usize,
+    },
+    /// A classic quorum could miss what two fast quorums have in common.
+    #[error(
+        "a classic quorum of {classic} could miss what two fast quorums of {fast} of {acceptors} acceptors have in \
+         common: {classic} + 2 × {fast} must exceed 2 × {acceptors}"
+    )]
+    Disjoint {
+        /// Size of classic quorums.
+        classic: usize,
+        /// Size of fast quorums.
+        fast: usize,
+        /// How many acceptors there are.
+        acceptors: usize,
+    },
+}
+
+impl FastQuorumSystem {
+    /// Classic quorums as small as can be, majorities, and the smallest fast quorums that go with them: n/f/e is
+    /// 3/1/0, 4/1/1, 5/2/1, 7/3/1.
+    ///
+    /// # Errors
+    /// If there is no acceptor or one is listed twice.
+    pub fn majority(
+        acceptors: impl IntoIterator<Item = NodeId>,
+    ) -> Result<FastQuorumSystem, FastQuorumError> {
+        let classic = QuorumSystem::majority(acceptors)?;
+        let fast = classic.len() - (classic.phase1_size() - 1) / 2;
+        FastQuorumSystem::checked(classic, fast)
+    }
+
+    /// Gets on with `failures` acceptors down and stays fast with `fast_failures` of them down.
+    ///
+    /// # Errors
+    /// If there are too few acceptors for that, or the list is no set.
+    pub fn with_failures(
+        acceptors: impl IntoIterator<Item = NodeId>,
+        failures: usize,
+        fast_failures: usize,
+    ) -> Result<FastQuorumSystem, FastQuorumError> {
+        let acceptors = distinct(acceptors)?;
+        let but = |failures| acceptors.len().saturating_sub(failures);
+        let (classic, fast) = (but(failures), but(fast_failures));
+        FastQuorumSystem::checked(QuorumSystem::checked(acceptors, classic, classic)?, fast)
+    }
+
+    fn checked(classic: QuorumSystem, fast: usize) -> Result<FastQuorumSystem, FastQuorumError> {
+        let (acceptors, size) = (classic.len(), classic.phase1_size());
+        if fast == 0 || fast > acceptors {
+            return Err(FastQuorumError::Size { fast, acceptors });
+        }
+        // That two fast quorums meet, and a fast one and a classic one, follows.
+        if size + 2 * fast <= 2 * acceptors {
+            return Err(FastQuorumError::Disjoint { classic: size, fast, acceptors });
+        }
+        Ok(FastQuorumSystem { classic, fast })
+    }
+
+    /// The acceptors with their classic quorums, which are those of both phases.
+    pub fn classic(&self) -> &QuorumSystem {
+        &self.classic
+    }
+
+    /// How many acceptors a classic quorum has.
+    pub fn classic_size(&self) -> usize {
+        self.classic.phase1_size()
+    }
+
+    /// How many acceptors a fast quorum has.
+    pub fn fast_size(&self) -> usize {
+        self.fast
+    }
+
+    /// An empty count towards a fast quorum.
+    pub fn fast(&self) -> FastQuorum {
+        FastQuorum(Count {
+            needed: self.fast - usize::from(mutant!(FastQuorumTooSmall)),
+            members: BTreeSet::new(),
+        })
+    }
+}
+
+quorum_count! {
+    /// A growing set of acceptors that voted for one value in one fast round: it chooses.
+    FastQuorum
+}
+
 // ---- Egalitarian Paxos -----------------------------------------------------------------------------------
 
 /// Replicas without a leader, and how many of them make a fast and a slow quorum.
@@ -392,5 +505,65 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn fast_sizes(count: u64, failures: usize, fast_failures: usize) -> Option<(usize, usize)> {
+        let system = FastQuorumSystem::with_failures(nodes(count), failures, fast_failures).ok()?;
+        Some((system.classic_size(), system.fast_size()))
+    }
+
+    #[test]
+    fn classic_and_fast_quorums_have_the_sizes_of_the_literature() {
+        let majority = |count| {
+            let system = FastQuorumSystem::majority(nodes(count)).unwrap();
+            (system.classic_size(), system.fast_size())
+        };
+        assert_eq!([majority(3), majority(4), majority(5), majority(7)], [(2, 3), (3, 3), (3, 4), (4, 6)]);
+        assert_eq!([majority(1), majority(2), majority(6)], [(1, 1), (2, 2), (4, 5)]);
+        assert_eq!(fast_sizes(3, 1, 0), Some((2, 3)));
+        assert_eq!(fast_sizes(4, 1, 1), Some((3, 3)));
+        assert_eq!(fast_sizes(5, 2, 1), Some((3, 4)));
+        assert_eq!(fast_sizes(7, 3, 1), Some((4, 6)));
+        assert_eq!(fast_sizes(7, 2, 2), Some((5, 5)));
+    }
+
+    #[test]
+    fn failures_are_accepted_exactly_if_there_are_more_than_2f_and_more_than_2e_and_f() {
+        for count in 1..=9_usize {
+            for failures in 0..=count + 1 {
+                for fast_failures in 0..=count + 1 {
+                    let built = fast_sizes(count as u64, failures, fast_failures).is_some();
+                    let enough = count > 2 * failures && count > 2 * fast_failures + failures;
+                    assert_eq!(built, enough, "{count} {failures} {fast_failures}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_classic_quorum_meets_what_two_fast_ones_share_and_one_fewer_would_miss_it() {
+        for count in 1..=7_u32 {
+            let system = FastQuorumSystem::majority(nodes(u64::from(count))).unwrap();
+            let of_size = |size: usize| {
+                (0_u32..1 << count).filter(move |set| set.count_ones() as usize == size).collect::<Vec<_>>()
+            };
+            let meet = |classic: usize, fast: usize| {
+                let (classic, fast) = (of_size(classic), of_size(fast));
+                let shared = |q: u32| fast.iter().all(|r| fast.iter().all(|s| q & r & s != 0));
+                classic.iter().all(|q| shared(*q))
+            };
+            assert!(meet(system.classic_size(), system.fast_size()), "{count}");
+            assert!(!meet(system.classic_size(), system.fast_size() - 1), "{count}");
+        }
+    }
+
+    #[test]
+    fn fast_quorums_that_are_too_small_are_refused_by_name() {
+        let built = FastQuorumSystem::with_failures(nodes(4), 1, 2).unwrap_err();
+        assert_eq!(built, FastQuorumError::Disjoint { classic: 3, fast: 2, acceptors: 4 });
+        let none = FastQuorumSystem::with_failures(nodes(4), 1, 4).unwrap_err();
+        assert_eq!(none, FastQuorumError::Size { fast: 0, acceptors: 4 });
+        let classic = FastQuorumSystem::with_failures(nodes(4), 2, 0).unwrap_err();
+        assert!(classic.to_string().contains("need not meet"), "{classic}");
     }
 }

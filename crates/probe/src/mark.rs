@@ -120,6 +120,27 @@ marks! {
     JournalStopped,
     /// The disk was full.
     DiskFull,
+    // ---- Fast Paxos
+    /// A value was chosen by a fast quorum.
+    FastPathTaken,
+    /// The votes of a fast round were divided so that no value could get a fast quorum any more.
+    FastCollision,
+    /// A coordinator took the votes of a collided fast round for promises of the classic round behind it.
+    FastCoordinatedRecovery,
+    /// An acceptor voted in the fast round that recovers from a collision by itself.
+    FastUncoordinatedRecovery,
+    /// The fast round that recovers collided again.
+    FastRecoveryCollided,
+    /// Of several values of a fast round, one may have been chosen, and was picked.
+    FastChoosableValuePicked,
+    /// The votes of a fast round were divided so that none can have been chosen.
+    FastDividedRoundFree,
+    /// A fast round was slow, and its coordinator ended it with the votes there were.
+    FastRoundClosedLate,
+    /// A classic round was run after fast ones had failed.
+    FastFellBack,
+    /// A permission to vote for any value came again to an acceptor that had voted.
+    FastAnyCameAgain,
     /// An owner committed a command after one round trip.
     EpaxosFastPath,
     /// An owner needed a second round trip.

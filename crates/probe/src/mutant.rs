@@ -245,6 +245,38 @@ mutants! {
         /// A compaction may name a revision that is yet to come.
         CompactionAhead,
     }
+    "Fast Paxos" {
+        /// Fast quorums are one acceptor too small.
+        FastQuorumTooSmall,
+        /// An acceptor votes again in a fast round in which it has voted.
+        FastVotedTwice,
+        /// Of the values voted for in the last fast round, a coordinator takes the one it sees first.
+        FastAnySeenValuePicked,
+        /// A value may be chosen only if most of a fast quorum is seen to have voted for it: true of four acceptors.
+        FastMajorityShortcut,
+        /// A coordinator takes a divided fast round for one in which nothing can have been chosen.
+        FastDividedTakenForFree,
+        /// A coordinator forgets at a restart which ballots it used (Fast Paxos).
+        FastBallotReused,
+        /// A coordinator opens a fast round although a value may have been chosen.
+        FastAnyAfterVotes,
+        /// A coordinator goes on from a collision with fewer votes than a classic quorum has.
+        FastCollisionSeenByTooFew,
+        /// A coordinator takes votes of a fast round for promises of a round that does not follow it at once.
+        FastRecoverySkipsRound,
+        /// An acceptor votes in the fast round that recovers without heeding the votes in the one before.
+        FastRecoveryIgnoresVotes,
+        /// An acceptor forgets its promise when it restarts (Fast Paxos).
+        FastPromiseForgotten,
+        /// An acceptor forgets its votes when it restarts (Fast Paxos).
+        FastVoteForgotten,
+        /// An acceptor votes although it has promised a higher round (Fast Paxos).
+        FastPromiseIgnored,
+        /// A vote does not raise the promise (Fast Paxos).
+        FastVoteKeepsPromise,
+        /// A learner adds up the votes of a fast round whatever they are for.
+        FastVotesAddedUp,
+    }
 }
 
 #[cfg(synod_mutants)]
