@@ -1,6 +1,6 @@
 //! What a slot holds.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::hash::Hash;
 use std::sync::Arc;
 
@@ -35,5 +35,15 @@ impl<C: Command> Entry<C> {
     /// Bytes of all commands.
     pub fn size(&self) -> usize {
         self.commands().iter().map(Command::size).sum()
+    }
+}
+
+impl<C: Command> fmt::Display for Entry<C> {
+    /// How many commands it has.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Entry::Noop => f.write_str("no-op"),
+            Entry::Commands(commands) => write!(f, "[{}]", commands.len()),
+        }
     }
 }

@@ -1,10 +1,12 @@
 //! What replicas of a log say to each other.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ballot::Ballot;
 use crate::choose::Vote;
-use crate::multi::entry::Entry;
+use crate::multi::entry::{Command, Entry};
 use crate::node::{Incarnation, NodeId};
 use crate::slot::Slot;
 
@@ -237,6 +239,40 @@ impl<C> Message<C> {
             }
             Message::ReadIndexReply { slot: Some(slot), .. } => (None, *slot),
             _ => (None, Slot::ZERO),
+        }
+    }
+}
+
+impl<C: Command> fmt::Display for Message<C> {
+    /// In a few words for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name();
+        match self {
+            Message::Prepare { ballot, from } => write!(f, "{name} {ballot} from {from}"),
+            Message::Promise(promise) => write!(f, "{name} {}", promise.ballot),
+            Message::Nack { ballot, promised } => write!(f, "{name} {ballot}, promised {promised}"),
+            Message::Accept { ballot, slot, entry, .. } => write!(f, "{name} {ballot} {slot} {entry}"),
+            Message::Accepted { ballot, slots } => match (slots.first(), slots.last()) {
+                (Some(first), Some(last)) if first == last => write!(f, "{name} {ballot} {first}"),
+                (Some(first), Some(last)) => write!(f, "{name} {ballot} {first}-{last}"),
+                _ => write!(f, "{name} {ballot}"),
+            },
+            Message::Commit { ballot, through } => write!(f, "{name} {ballot} through {through}"),
+            Message::Fetch { from } => write!(f, "{name} from {from}"),
+            Message::Fetched { from, entries, .. } => write!(f, "{name} {} from {from}", entries.len()),
+            Message::Heartbeat { round, .. } | Message::HeartbeatReply { round, .. } => {
+                write!(f, "{name} {round}")
+            }
+            Message::PreCheck { ballot } => write!(f, "{name} {ballot}"),
+            Message::PreCheckReply { ballot, granted, .. } => {
+                write!(f, "{name} {ballot} {}", if *granted { "yes" } else { "no" })
+            }
+            Message::Confirm { ballot, round } | Message::Confirmed { ballot, round } => {
+                write!(f, "{name} {ballot} round {round}")
+            }
+            Message::ReadIndex { .. } => f.write_str(name),
+            Message::ReadIndexReply { slot: Some(slot), .. } => write!(f, "{name} {slot}"),
+            Message::ReadIndexReply { slot: None, .. } => write!(f, "{name} none"),
         }
     }
 }

@@ -7,6 +7,7 @@ mod catch_up;
 pub mod core;
 pub mod election;
 pub mod entry;
+pub mod forwarding;
 pub mod leader;
 pub mod learner;
 pub mod message;
