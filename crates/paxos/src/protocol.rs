@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::ballot::Ballot;
 use crate::durable::Token;
 use crate::multi::entry::Command;
 use crate::node::{Incarnation, NodeId};
@@ -77,8 +78,8 @@ pub type OutputOf<P> = Output<<P as Protocol>::Message, <P as Protocol>::Record,
 pub struct Standing {
     /// Whether it believes that commands proposed here get through.
     pub happy: bool,
-    /// Who leads, as far as it knows; nobody ever where there are no leaders.
-    pub leader: Option<NodeId>,
+    /// The ballot of who leads, as far as it knows; none ever where there are no leaders.
+    pub leader: Option<Ballot>,
 }
 
 /// A replica of some protocol, with its deadlines.
@@ -158,8 +159,11 @@ pub trait Protocol: Debug + Sized {
     /// among it.
     fn remembered(&self) -> Vec<Self::Record>;
 
-    /// Another replica's state at `position` is durable here. Returns whether it covers more than was executed here;
-    /// if so, the state machine is to be replaced by it, and otherwise nothing has changed.
+    /// Whether a state at `position` has executed all that was executed here, and more.
+    fn is_ahead(&self, position: &Self::Position) -> bool;
+
+    /// Another replica's state at `position` is durable here. Returns whether it is ahead: then the state machine is to
+    /// be replaced by it, and otherwise nothing has changed.
     fn install(&mut self, now: Time, position: &Self::Position) -> bool;
 
     /// How it stands.

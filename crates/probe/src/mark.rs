@@ -98,6 +98,8 @@ marks! {
     TransferGivenUp,
     /// A submission that had been applied before came again in the log.
     RepeatedSubmissionDropped,
+    /// A replica offered its protocol a submission again, of which it had heard nothing for long.
+    SubmissionOfferedAgain,
     /// A submission of a process that is no longer the registered one came in the log.
     SubmissionOfOtherProcessRefused,
     /// A member applied a submission that an earlier process of its own had made.

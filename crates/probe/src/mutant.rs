@@ -40,6 +40,8 @@ mutants! {
         PromiseForgotten,
         /// An acceptor forgets its votes when it restarts.
         VoteForgotten,
+        /// A replica's journal is cut behind a snapshot, and votes that are not in the snapshot with it.
+        SnapshotForgetsVotes,
         /// An answer leaves before what it reveals is durable.
         ReplyBeforeWrite,
         /// A proposer asks with a ballot before its use is durable.

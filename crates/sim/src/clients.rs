@@ -11,6 +11,8 @@ use crate::random::Random;
 pub enum Workload {
     /// Reads and writes of a few keys.
     KeyValue,
+    /// The same with the texts' operations: no transactions, and appends that are one request.
+    Textbook,
     /// One decision.
     Decree,
 }
@@ -24,6 +26,8 @@ pub struct Pending {
     pub node: NodeId,
     /// The request that an answer is expected to; replies to others are of earlier ones.
     pub request: RequestId,
+    /// Whether an append is a request by itself, and not a read and a transaction.
+    pub direct: bool,
     /// An append: what it read, once it has.
     pub read: Option<Option<String>>,
 }
@@ -82,6 +86,9 @@ impl Client {
             value = format!("{value}:{}", "x".repeat(LARGE));
         }
         let key = self.key(hot);
+        if workload == Workload::Textbook {
+            return self.textbook(key, value);
+        }
         match self.random.below(100) {
             0..3 => Operation::Overreach { key, value },
             3..6 => self.compaction(),
@@ -118,6 +125,16 @@ impl Client {
         self.revision = self.revision.max(revision);
     }
 
+    fn textbook(&mut self, key: String, value: String) -> Operation {
+        match self.random.below(100) {
+            0..20 => Operation::Get { key },
+            20..35 => Operation::Get { key: format!("log-{key}") },
+            35..60 => Operation::Put { key, value },
+            60..67 => Operation::Delete { key },
+            _ => Operation::Append { key: format!("log-{key}"), text: format!("<{value}>") },
+        }
+    }
+
     /// One key may be asked for far more often than the others.
     fn key(&mut self, hot: u64) -> String {
         let key = if self.random.chance(hot) { KEYS[0] } else { *self.random.pick(KEYS) };
@@ -144,23 +161,26 @@ impl Client {
         Operation::Transact { expected, then, otherwise }
     }
 
-    /// What is sent first for `operation`: an append begins with a read.
-    pub fn first(operation: &Operation) -> Operation {
+    /// What is sent first for `operation`: an append that is none by itself begins with a read.
+    pub fn first(operation: &Operation, direct: bool) -> Operation {
         match operation {
-            Operation::Append { key, .. } => Operation::Get { key: key.clone() },
+            Operation::Append { key, .. } if !direct => Operation::Get { key: key.clone() },
             other => other.clone(),
         }
     }
 
     /// What follows from a reply to the operation under way.
     pub fn handle_reply(pending: &mut Pending, call: &Call, reply: Reply, now: u64) -> Next {
-        let Operation::Append { key, text } = &call.operation else {
-            return Next::Over(match reply {
-                Reply::Answer { answer, revision } => Outcome::Answered { at: now, answer, revision },
-                Reply::Refused => Outcome::Failed,
-                Reply::Unknown if call.operation.is_harmless() => Outcome::Failed,
-                Reply::Unknown => Outcome::Unknown,
-            });
+        let (key, text) = match &call.operation {
+            Operation::Append { key, text } if !pending.direct => (key, text),
+            _ => {
+                return Next::Over(match reply {
+                    Reply::Answer { answer, revision } => Outcome::Answered { at: now, answer, revision },
+                    Reply::Refused => Outcome::Failed,
+                    Reply::Unknown if call.operation.is_harmless() => Outcome::Failed,
+                    Reply::Unknown => Outcome::Unknown,
+                });
+            }
         };
         match (reply, &pending.read) {
             (Reply::Answer { answer: Answer::Value(value), .. }, None) => {
@@ -190,7 +210,7 @@ impl Client {
     /// What becomes of the operation under way if nobody answers any more.
     pub fn give_up(pending: &Pending, call: &Call) -> Outcome {
         match call.operation {
-            Operation::Append { .. } if pending.read.is_none() => Outcome::Failed,
+            Operation::Append { .. } if !pending.direct && pending.read.is_none() => Outcome::Failed,
             _ if call.operation.is_harmless() => Outcome::Failed,
             _ => Outcome::Unknown,
         }

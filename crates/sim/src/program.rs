@@ -175,6 +175,15 @@ pub enum Fact {
         /// Whether it came from another node as a whole.
         installed: bool,
     },
+    /// The state machine executed a write.
+    Executed {
+        /// Of which key.
+        key: Digest,
+        /// How many writes of this key it had executed before.
+        index: u64,
+        /// What was written, and how.
+        write: Digest,
+    },
     /// Everything up to `slot` is in a durable checkpoint.
     Checkpointed {
         /// The last slot.

@@ -52,7 +52,7 @@ pub struct Report {
     pub tally: Tally,
     /// How many faults its plan had.
     pub faults: usize,
-    /// Slots that were chosen.
+    /// Slots that were chosen, or writes that were executed where there are none.
     pub chosen: usize,
     /// Simulated nanoseconds.
     pub simulated: u64,
@@ -72,7 +72,7 @@ pub struct Report {
 /// is over before that, so it is disturbed from the beginning.
 fn fault_time(workload: Workload) -> (u64, u64) {
     match workload {
-        Workload::KeyValue => (1_000_000_000, 13_000_000_000),
+        Workload::KeyValue | Workload::Textbook => (1_000_000_000, 13_000_000_000),
         Workload::Decree => (0, 3_000_000_000),
     }
 }
@@ -135,7 +135,7 @@ pub fn run<P: Program>(config: &RunConfig) -> Report {
         nodes: count,
         tally: world.tally(),
         faults,
-        chosen: world.ledger().len(),
+        chosen: world.ledger().len().max(world.executions().len()),
         simulated: world.now(),
         hash: world.hash(),
         marks: mark::take(),

@@ -15,6 +15,7 @@ use synod_paxos::ballot::Ballot;
 use synod_paxos::node::NodeId;
 
 use crate::check::Violation;
+use crate::checkers::executions::Executions;
 use crate::checkers::ledger::Ledger;
 use crate::checkers::states::States;
 use crate::clients::{Client, Workload};
@@ -144,6 +145,7 @@ pub struct World<P: Program> {
     history: Vec<Call>,
     ledger: Ledger,
     states: States,
+    executions: Executions,
     tally: Tally,
     hash: Digest,
     trace: Option<Vec<Traced>>,
@@ -194,6 +196,7 @@ impl<P: Program> World<P> {
             history: Vec::new(),
             ledger: Ledger::new(phase2),
             states: States::default(),
+            executions: Executions::default(),
             tally: Tally::default(),
             hash: Digest::EMPTY,
             trace: record.then(Vec::new),
@@ -248,6 +251,11 @@ impl<P: Program> World<P> {
     /// The durable votes and what was chosen.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What state machines executed, key by key.
+    pub fn executions(&self) -> &Executions {
+        &self.executions
     }
 
     /// Figures so far.
@@ -377,6 +385,8 @@ fn tell(fact: &Fact) -> Option<String> {
         Fact::Truncated { slot } => format!("truncated {slot}"),
         Fact::Applied { slot, installed: true, .. } => format!("installed {slot}"),
         Fact::Rejected { from, reason } => format!("rejects {from}: {reason}"),
-        Fact::Proposable { .. } | Fact::Applied { .. } | Fact::Remembers(_) => return None,
+        Fact::Proposable { .. } | Fact::Applied { .. } | Fact::Executed { .. } | Fact::Remembers(_) => {
+            return None;
+        }
     })
 }

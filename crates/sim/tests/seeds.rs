@@ -11,6 +11,7 @@ use synod_probe::mark::Mark;
 use synod_sim::faults::Profile;
 use synod_sim::program::Program;
 use synod_sim::programs::member::Member;
+use synod_sim::programs::replicated;
 use synod_sim::programs::single_decree::SingleDecree;
 use synod_sim::run::{ANSWERED_MIN, Report, RunConfig, run};
 
@@ -133,11 +134,49 @@ fn a_thousand_decisions_are_taken_once_whatever_fails() {
     }
 }
 
+/// A thousand clusters of the textbook store by one protocol: nothing breaks, each does real work, and each of `rare`
+/// is reached.
+fn assert_replicates<P: Program>(rare: &[Mark]) {
+    let reports = run_all::<P>(1_000, Profile::All);
+    assert_clean(&reports);
+    let answered: Vec<u64> = reports.iter().map(|report| report.tally.answered).collect();
+    let undecided = reports.iter().filter(|report| report.undecided).count();
+    let reached = reached(&reports);
+    println!(
+        "{}: answered operations: least {}, median {}; histories not decided: {undecided}; marks: {reached:?}",
+        P::NAME,
+        answered.iter().min().unwrap(),
+        median(answered.clone())
+    );
+    assert!(answered.iter().all(|answered| *answered >= ANSWERED_MIN), "a run of little work proves little");
+    assert!(undecided <= 10, "{undecided} histories were too tangled");
+    let missed: Vec<_> = rare.iter().filter(|mark| reached[mark] == 0).collect();
+    assert!(missed.is_empty(), "never reached: {missed:?}");
+}
+
+#[test]
+fn a_thousand_textbook_stores_survive_all_faults_by_multi_paxos() {
+    assert_replicates::<replicated::Multi>(&[
+        Mark::AnswerLostInCheckpoint,
+        Mark::CheckpointInstalledUnderVotes,
+        Mark::CompetingVotesRecovered,
+        Mark::DamageRefused,
+        Mark::DuelLost,
+        Mark::GapFilledWithNoop,
+        Mark::OlderCheckpointIgnored,
+        Mark::RepeatedSubmissionDropped,
+        Mark::SegmentDeleted,
+        Mark::SubmissionOfferedAgain,
+        Mark::TransferGivenUp,
+    ]);
+}
+
 #[test]
 fn more_damage_than_can_be_survived_makes_members_refuse_and_never_lie() {
     let reports = run_all::<Member>(200, Profile::Beyond);
     assert_clean(&reports);
     assert!(reached(&reports)[&Mark::DamageRefused] > 20);
+    assert_clean(&run_all::<replicated::Multi>(200, Profile::Beyond));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use synod_sim::diagram::{View, draw};
 use synod_sim::faults::{Class, Profile};
 use synod_sim::program::Program;
 use synod_sim::programs::member::Member;
+use synod_sim::programs::replicated;
 use synod_sim::programs::single_decree::SingleDecree;
 use synod_sim::run::{self, OPERATIONS, Report, RunConfig};
 use synod_sim::scenarios;
@@ -53,8 +54,11 @@ const DRAWN: usize = 80;
 type Run = fn(&RunConfig) -> Report;
 
 /// The protocols by name.
-const PROTOCOLS: &[(&str, Run)] =
-    &[(Member::NAME, run::run::<Member>), (SingleDecree::NAME, run::run::<SingleDecree>)];
+const PROTOCOLS: &[(&str, Run)] = &[
+    (Member::NAME, run::run::<Member>),
+    (SingleDecree::NAME, run::run::<SingleDecree>),
+    (replicated::Multi::NAME, run::run::<replicated::Multi>),
+];
 
 /// What `synod sim` can be told.
 #[derive(Debug, Args)]

@@ -236,6 +236,10 @@ impl<C: Command + Serialize + DeserializeOwned> Protocol for Forwarding<C> {
         log.chain([Record::State(core.hard_state())]).collect()
     }
 
+    fn is_ahead(&self, position: &Slot) -> bool {
+        *position > self.executed
+    }
+
     fn install(&mut self, _: Time, position: &Slot) -> bool {
         let ahead = self.replica.install(*position);
         if ahead {
@@ -248,7 +252,7 @@ impl<C: Command + Serialize + DeserializeOwned> Protocol for Forwarding<C> {
     fn standing(&self) -> Standing {
         Standing {
             happy: self.replica.is_happy(),
-            leader: self.replica.leader().filter(|_| self.replica.is_happy()).map(|ballot| ballot.node),
+            leader: self.replica.leads().or(self.replica.leader().filter(|ballot| ballot.node != self.id)),
         }
     }
 

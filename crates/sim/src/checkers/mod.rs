@@ -1,5 +1,6 @@
 //! What must never be seen. Checkers know nothing of the code they watch: they compare what nodes did and said.
 
+pub mod executions;
 pub mod ledger;
 pub mod states;
 

@@ -226,6 +226,10 @@ impl<P: Program> World<P> {
                 self.note(6, slot.0, state.map_or(0, |state| state.0));
                 self.states.apply(&self.ledger, node, slot, revision, state, installed)
             }
+            Fact::Executed { key, index, write } => {
+                self.note(9, key.0, write.0);
+                self.executions.execute(node, key, index, write)
+            }
             Fact::Checkpointed { slot } => self.ledger.checkpoint(node, slot),
             Fact::Truncated { slot } => self.ledger.truncate(node, slot),
             Fact::Remembers(memory) => {

@@ -3,7 +3,7 @@
 use synod_paxos::node::NodeId;
 
 use super::{Event, World};
-use crate::clients::{Client, Next, Pending};
+use crate::clients::{Client, Next, Pending, Workload};
 use crate::history::{Call, Operation, Outcome};
 use crate::program::{Program, Reply, RequestId};
 use crate::trace::Happening;
@@ -29,11 +29,12 @@ impl<P: Program> World<P> {
     pub fn ask(&mut self, id: u64, node: NodeId, operation: Operation) -> usize {
         let call = self.history.len();
         self.record(|| Happening::Asked { client: id, node: node.0, operation: operation.clone() });
-        let first = Client::first(&operation);
+        let direct = World::<P>::workload() == Workload::Textbook;
+        let first = Client::first(&operation, direct);
         self.history.push(Call { client: id, called: self.now, operation, outcome: Outcome::Unknown });
         let random = self.random.clone();
         let client = self.clients.entry(id).or_insert_with(|| Client::new(id, 0, random));
-        client.pending = Some(Pending { call, node, request: RequestId(0), read: None });
+        client.pending = Some(Pending { call, node, request: RequestId(0), direct, read: None });
         self.send_request(id, first);
         call
     }

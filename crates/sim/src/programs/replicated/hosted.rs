@@ -1,0 +1,88 @@
+//! What each protocol tells the checkers beside what its state machine does.
+
+use std::collections::BTreeMap;
+
+use synod_paxos::ballot::Ballot;
+use synod_paxos::multi::entry::Entry;
+use synod_paxos::multi::forwarding::{Forwarding, Record};
+use synod_paxos::multi::record::Record as LogRecord;
+use synod_paxos::protocol::Protocol;
+use synod_paxos::slot::Slot;
+use synod_replica::submission::Submission;
+use synod_replica::textbook::Command;
+use synod_replica::wire::encode;
+
+use crate::program::{Digest, Fact, Memory, RememberedVote};
+
+/// A protocol that runs in the world.
+pub trait Hosted: Protocol<Command = Submission<Command>> + 'static {
+    /// What its program is called.
+    const PROGRAM: &'static str;
+
+    /// What is so once these records are durable, where votes are cast in slots.
+    fn durable(_records: &[Self::Record]) -> Vec<Fact> {
+        Vec::new()
+    }
+
+    /// What a start finds, where votes are cast in slots.
+    fn memory(_position: &Self::Position, _records: &[Self::Record]) -> Option<Memory> {
+        None
+    }
+
+    /// The last slot of a position, where there are slots.
+    fn slot(_position: &Self::Position) -> Option<Slot> {
+        None
+    }
+}
+
+/// The fingerprint of a submission.
+pub(super) fn digest(submission: &Submission<Command>) -> Digest {
+    Digest::of(&encode(submission))
+}
+
+fn digests(entry: &Entry<Submission<Command>>) -> (Digest, Vec<Digest>) {
+    let commands: Vec<Digest> = entry.commands().iter().map(digest).collect();
+    (commands.iter().fold(Digest::EMPTY, |value, command| value.and(command.0)), commands)
+}
+
+impl Hosted for Forwarding<Submission<Command>> {
+    const PROGRAM: &'static str = "multi-textbook";
+
+    fn durable(records: &[Self::Record]) -> Vec<Fact> {
+        let facts = records.iter().filter_map(|record| match record {
+            Record::Log(LogRecord::Vote { slot, ballot, entry }) => {
+                let (value, commands) = digests(entry);
+                Some(Fact::Voted { slot: *slot, ballot: *ballot, value, commands })
+            }
+            Record::Log(LogRecord::Chosen { slot, entry }) => {
+                Some(Fact::Chosen { slot: *slot, value: digests(entry).0 })
+            }
+            Record::Log(LogRecord::Commit { .. }) => None,
+            Record::State(state) => Some(Fact::Promised { ballot: state.promised }),
+        });
+        facts.collect()
+    }
+
+    fn memory(position: &Slot, records: &[Self::Record]) -> Option<Memory> {
+        let (mut promised, mut votes, mut chosen) = (Ballot::ZERO, BTreeMap::new(), BTreeMap::new());
+        for record in records {
+            match record {
+                Record::Log(LogRecord::Vote { slot, ballot, entry }) if slot > position => {
+                    let (value, commands) = digests(entry);
+                    votes.insert(*slot, RememberedVote { slot: *slot, ballot: *ballot, value, commands });
+                }
+                Record::Log(LogRecord::Chosen { slot, entry }) if slot > position => {
+                    chosen.insert(*slot, digests(entry).0);
+                }
+                Record::Log(_) => {}
+                Record::State(state) => promised = state.promised,
+            }
+        }
+        let votes = votes.into_values().collect();
+        Some(Memory { promised, checkpoint: *position, votes, chosen: chosen.into_iter().collect() })
+    }
+
+    fn slot(position: &Slot) -> Option<Slot> {
+        Some(*position)
+    }
+}
