@@ -108,6 +108,16 @@ marks! {
     WriteOfferedToNewLeader,
     /// A write was refused because too much was in flight or not yet applied.
     WriteRefusedUnderLoad,
+    /// A candidate was not elected because its log was behind (Raft).
+    StaleLogNotElected,
+    /// A leader without a quorum stopped leading by itself (Raft).
+    LeaderWithoutQuorumStopped,
+    /// A follower's log did not hold what its leader supposed (Raft).
+    LogDidNotMatch,
+    /// A follower's entry gave way to another of a later leader (Raft).
+    ConflictingEntryReplaced,
+    /// An entry of an earlier term was on a majority and not committed for that (Raft).
+    EarlierTermNotCommitted,
     /// A torn tail was cut from a journal.
     TornTailDropped,
     /// More than the last batch of a journal had to be written again at a start.

@@ -279,6 +279,16 @@ mutants! {
         /// A learner adds up the votes of a fast round whatever they are for.
         FastVotesAddedUp,
     }
+    "Raft, beside Paxos" {
+        /// A node votes for a second candidate in one term.
+        RaftVotesTwice,
+        /// A candidate is elected whose log lacks what a voter has.
+        RaftElectsStaleLog,
+        /// A follower appends entries without comparing what stands before them.
+        RaftPreviousUnchecked,
+        /// A leader commits entries of earlier terms by counting who holds them.
+        RaftCommitsEarlierTerms,
+    }
 }
 
 #[cfg(synod_mutants)]

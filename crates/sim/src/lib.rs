@@ -20,6 +20,7 @@ pub mod mutants;
 pub mod network;
 pub mod program;
 pub mod programs;
+pub mod raft;
 pub mod random;
 pub mod run;
 pub mod scenarios;

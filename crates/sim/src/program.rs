@@ -184,6 +184,35 @@ pub enum Fact {
         /// What was written, and how.
         write: Digest,
     },
+    /// An entry of a log of terms is durable.
+    Logged {
+        /// Where.
+        index: u64,
+        /// The term in which it was made.
+        term: u64,
+        /// The term of the entry before it.
+        previous: u64,
+        /// What.
+        value: Digest,
+    },
+    /// The node takes the entry at `index` for committed, and all before it.
+    Committed {
+        /// Where.
+        index: u64,
+        /// The entry's term.
+        term: u64,
+        /// The node's own term.
+        current: u64,
+    },
+    /// The node was elected in `term`.
+    Elected {
+        /// The term.
+        term: u64,
+        /// Where its log begins, less one.
+        base: u64,
+        /// The terms of the entries in its log.
+        terms: Vec<u64>,
+    },
     /// Everything up to `slot` is in a durable checkpoint.
     Checkpointed {
         /// The last slot.
@@ -253,6 +282,10 @@ pub struct Standing {
 pub trait Program: Debug + Sized {
     /// What the world is told once for all nodes.
     type Setup: Clone + Debug + Default;
+
+    /// Whether a quorum whose nodes all reach each other makes progress, and all of them take part, while nodes
+    /// outside it reach some of them or are reached. If not, these are cut off entirely in the end.
+    const BEARS_PARTIAL_LINKS: bool = true;
 
     /// What clients ask it for.
     const WORKLOAD: Workload;

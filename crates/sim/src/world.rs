@@ -18,6 +18,7 @@ use crate::check::Violation;
 use crate::checkers::executions::Executions;
 use crate::checkers::ledger::Ledger;
 use crate::checkers::states::States;
+use crate::checkers::terms::Terms;
 use crate::clients::{Client, Workload};
 use crate::clock::Clock;
 use crate::faults::{ClientHabits, Plan};
@@ -146,6 +147,7 @@ pub struct World<P: Program> {
     ledger: Ledger,
     states: States,
     executions: Executions,
+    terms: Terms,
     tally: Tally,
     hash: Digest,
     trace: Option<Vec<Traced>>,
@@ -197,6 +199,7 @@ impl<P: Program> World<P> {
             ledger: Ledger::new(phase2),
             states: States::default(),
             executions: Executions::default(),
+            terms: Terms::default(),
             tally: Tally::default(),
             hash: Digest::EMPTY,
             trace: record.then(Vec::new),
@@ -385,6 +388,9 @@ fn tell(fact: &Fact) -> Option<String> {
         Fact::Truncated { slot } => format!("truncated {slot}"),
         Fact::Applied { slot, installed: true, .. } => format!("installed {slot}"),
         Fact::Rejected { from, reason } => format!("rejects {from}: {reason}"),
+        Fact::Elected { term, .. } => format!("elected in term {term}"),
+        Fact::Logged { index, term, .. } => format!("logged {index} of term {term}"),
+        Fact::Committed { index, term, .. } => format!("committed {index} of term {term}"),
         Fact::Proposable { .. } | Fact::Applied { .. } | Fact::Executed { .. } | Fact::Remembers(_) => {
             return None;
         }

@@ -172,6 +172,24 @@ fn a_thousand_textbook_stores_survive_all_faults_by_multi_paxos() {
 }
 
 #[test]
+fn a_thousand_textbook_stores_survive_all_faults_by_raft() {
+    assert_replicates::<replicated::Raft>(&[
+        Mark::AnswerLostInCheckpoint,
+        Mark::CheckpointInstalled,
+        Mark::ConflictingEntryReplaced,
+        Mark::DamageRefused,
+        Mark::EarlierTermNotCommitted,
+        Mark::LeaderSteppedDown,
+        Mark::LeaderWithoutQuorumStopped,
+        Mark::LogDidNotMatch,
+        Mark::RepeatedSubmissionDropped,
+        Mark::SegmentDeleted,
+        Mark::StaleLogNotElected,
+        Mark::SubmissionOfferedAgain,
+    ]);
+}
+
+#[test]
 fn more_damage_than_can_be_survived_makes_members_refuse_and_never_lie() {
     let reports = run_all::<Member>(200, Profile::Beyond);
     assert_clean(&reports);

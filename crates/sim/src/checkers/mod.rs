@@ -3,6 +3,7 @@
 pub mod executions;
 pub mod ledger;
 pub mod states;
+pub mod terms;
 
 use crate::check::Violation;
 

@@ -95,6 +95,7 @@ fn freeze<P: Program>(world: &mut World<P>, random: &mut Random, profile: Profil
         let links = between(&[*node], &nodes);
         let outward = |link: &Link| link.0 == *node;
         match random.below(4) {
+            1.. if !P::BEARS_PARTIAL_LINKS => world.cut(&links),
             0 => world.kill(*node, Death::Process),
             1 => world.cut(&links.into_iter().filter(outward).collect::<Vec<_>>()),
             2 => world.cut(&links.into_iter().filter(|link| !outward(link)).collect::<Vec<_>>()),

@@ -230,6 +230,11 @@ impl<P: Program> World<P> {
                 self.note(9, key.0, write.0);
                 self.executions.execute(node, key, index, write)
             }
+            Fact::Logged { index, term, previous, value } => {
+                self.terms.log(node, index, term, previous, value)
+            }
+            Fact::Committed { index, term, current } => self.terms.commit(node, index, term, current),
+            Fact::Elected { term, base, terms } => self.terms.elect(node, term, base, &terms),
             Fact::Checkpointed { slot } => self.ledger.checkpoint(node, slot),
             Fact::Truncated { slot } => self.ledger.truncate(node, slot),
             Fact::Remembers(memory) => {

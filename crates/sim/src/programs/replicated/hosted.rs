@@ -13,6 +13,7 @@ use synod_replica::textbook::Command;
 use synod_replica::wire::encode;
 
 use crate::program::{Digest, Fact, Memory, RememberedVote};
+use crate::raft;
 
 /// A protocol that runs in the world.
 pub trait Hosted: Protocol<Command = Submission<Command>> + 'static {
@@ -28,6 +29,19 @@ pub trait Hosted: Protocol<Command = Submission<Command>> + 'static {
     fn memory(_position: &Self::Position, _records: &[Self::Record]) -> Option<Memory> {
         None
     }
+
+    /// That it was elected just now, where there are terms.
+    fn elected(&self) -> Option<Fact> {
+        None
+    }
+
+    /// What it takes for committed, where there are terms.
+    fn committed(&self) -> Option<Fact> {
+        None
+    }
+
+    /// See [`Program::BEARS_PARTIAL_LINKS`](crate::program::Program::BEARS_PARTIAL_LINKS).
+    const BEARS_PARTIAL_LINKS: bool = true;
 
     /// The last slot of a position, where there are slots.
     fn slot(_position: &Self::Position) -> Option<Slot> {
@@ -84,5 +98,36 @@ impl Hosted for Forwarding<Submission<Command>> {
 
     fn slot(position: &Slot) -> Option<Slot> {
         Some(*position)
+    }
+}
+
+impl Hosted for raft::Raft<Submission<Command>> {
+    const PROGRAM: &'static str = "raft";
+
+    // Only a leader sends entries, so whom it does not reach learns nothing; and whoever hears of it lets nobody
+    // else be elected.
+    const BEARS_PARTIAL_LINKS: bool = false;
+
+    fn durable(records: &[Self::Record]) -> Vec<Fact> {
+        let facts = records.iter().filter_map(|record| match record {
+            raft::Record::Entry { index, previous, entry } => {
+                let digests = entry.commands.iter().map(digest);
+                let value = digests.fold(Digest::EMPTY, |value, command| value.and(command.0));
+                Some(Fact::Logged { index: *index, term: entry.term, previous: *previous, value })
+            }
+            raft::Record::Term { .. } | raft::Record::Base(_) => None,
+        });
+        facts.collect()
+    }
+
+    fn elected(&self) -> Option<Fact> {
+        let base = self.log().base().index;
+        let terms = self.log().from(base + 1).iter().map(|entry| entry.term).collect();
+        Some(Fact::Elected { term: self.term(), base, terms })
+    }
+
+    fn committed(&self) -> Option<Fact> {
+        let raft::Position { index, term } = self.position();
+        Some(Fact::Committed { index, term, current: self.term() })
     }
 }

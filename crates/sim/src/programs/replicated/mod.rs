@@ -93,11 +93,15 @@ pub struct Replicated<P: Hosted> {
     /// The journal's task that was announced and still takes more.
     open_journal: Option<WorkId>,
     leads: Option<Ballot>,
+    /// What was last told of the protocol's position.
+    position: P::Position,
     out: VecDeque<Effect>,
 }
 
 impl<P: Hosted> Program for Replicated<P> {
     type Setup = Setup;
+
+    const BEARS_PARTIAL_LINKS: bool = P::BEARS_PARTIAL_LINKS;
 
     const WORKLOAD: Workload = Workload::Textbook;
 
@@ -120,9 +124,10 @@ impl<P: Hosted> Program for Replicated<P> {
             snapshot_bytes: setup.snapshot_bytes,
             part_bytes: setup.part_bytes,
         };
-        let host =
+        let host: Host<P, Watched> =
             Host::start(config, boot.id, memory, boot.seed, boot.now).map_err(|error| refused(&error))?;
         Ok(Replicated {
+            position: host.protocol().position(),
             host,
             home,
             tasks: BTreeMap::new(),
@@ -196,12 +201,9 @@ impl<P: Hosted> Program for Replicated<P> {
                 self.handle_output(output);
                 continue;
             }
-            let leads = self.host.standing().leader.filter(|ballot| ballot.node == self.host.id());
-            if leads == self.leads {
+            if !self.notice() {
                 return None;
             }
-            self.leads = leads;
-            self.out.push_back(Effect::Fact(Fact::Leads { ballot: leads }));
         }
     }
 
@@ -239,6 +241,26 @@ impl<P: Hosted> Replicated<P> {
     /// The replica, for scenarios that look into it.
     pub fn host(&self) -> &Host<P, Watched> {
         &self.host
+    }
+
+    /// Tells what has changed in the protocol, if anything has.
+    fn notice(&mut self) -> bool {
+        let protocol = self.host.protocol();
+        let position = protocol.position();
+        if position != self.position {
+            self.out.extend(protocol.committed().map(Effect::Fact));
+            self.position = position;
+            return true;
+        }
+        let leads = protocol.standing().leader.filter(|ballot| ballot.node == self.host.id());
+        if leads == self.leads {
+            return false;
+        }
+        let elected = leads.and_then(|_| protocol.elected());
+        self.leads = leads;
+        self.out
+            .extend([Some(Fact::Leads { ballot: leads }), elected].into_iter().flatten().map(Effect::Fact));
+        true
     }
 
     fn reply(&mut self, request: RequestId, reply: Reply) {
@@ -338,3 +360,6 @@ fn answer(reply: StoreReply) -> Answer {
 
 /// Multi-Paxos.
 pub type Multi = Replicated<synod_paxos::multi::forwarding::Forwarding<Submission<Command>>>;
+
+/// Raft.
+pub type Raft = Replicated<crate::raft::Raft<Submission<Command>>>;
