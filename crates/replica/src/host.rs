@@ -36,7 +36,8 @@ pub struct Config {
     pub patience: Duration,
     /// How long a client waits at most; then the outcome of its command is unknown.
     pub request_timeout: Duration,
-    /// A snapshot is due when so many bytes of records were written since the last.
+    /// A snapshot is due when so many bytes of records were written since the last, or twice as many as had to be
+    /// said again after it.
     pub snapshot_bytes: u64,
     /// Bytes of a snapshot in one frame.
     pub part_bytes: usize,
@@ -170,6 +171,8 @@ pub struct Host<P: Protocol, S: StateMachine> {
     generation: u64,
     /// Bytes of records since the last snapshot.
     written: u64,
+    /// As many make one due.
+    due: u64,
     writing: Option<Writing<P::Position>>,
     /// The newest durable snapshot, for others.
     durable: Option<(u32, Bytes)>,
@@ -211,6 +214,7 @@ where
         let nodes = config.nodes.clone();
         let start = Start { id, incarnation, nodes, patience: config.patience, seed, now };
         let protocol = P::start(start, position, records)?;
+        let due = config.snapshot_bytes;
         let mut host = Host {
             config,
             id,
@@ -225,6 +229,7 @@ where
             writes: VecDeque::new(),
             generation,
             written: 0,
+            due,
             writing: None,
             durable,
             incoming: None,
@@ -343,7 +348,14 @@ where
         let Writing { position, bytes, received } =
             self.writing.take().expect("the driver reports a snapshot that it was given");
         self.durable = Some((crc32c::crc32c(&bytes), bytes.clone()));
-        if received && self.protocol.install(now, &position) {
+        if received && !self.protocol.install(now, &position) {
+            // Overtaken meanwhile. It covers less than was executed here, so the journal behind it stays, until a
+            // snapshot of this replica's own state takes its place.
+            mark!(OlderCheckpointIgnored);
+            self.written = self.due;
+            return self.settle(now);
+        }
+        if received {
             mark!(CheckpointInstalled);
             self.replace(&bytes);
         }
@@ -445,7 +457,10 @@ where
     /// Says once more what must be remembered, so that all that was written before the snapshot is superfluous.
     fn append_remembered(&mut self) {
         let remembered = if mutant!(SnapshotForgetsVotes) { Vec::new() } else { self.protocol.remembered() };
+        self.written = 0;
         self.append(&remembered, Purpose::Generation(self.generation));
+        // Saying it all again must not be most of what is written.
+        self.due = self.config.snapshot_bytes.max(2 * self.written);
         self.written = 0;
     }
 
@@ -456,7 +471,7 @@ where
         let (position, bytes, received) = match self.received.take() {
             Some((position, bytes)) if self.protocol.is_ahead(&position) => (position, bytes, true),
             Some(_) => return mark!(OlderCheckpointIgnored),
-            None if self.written >= self.config.snapshot_bytes => {
+            None if self.written >= self.due => {
                 let position = self.protocol.position();
                 let bytes = snapshot::write(position.clone(), &self.sessions, &self.machine);
                 (position, bytes, false)

@@ -6,6 +6,7 @@ use std::hash::Hash;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use synod_paxos::egalitarian::interference::Extent;
 use thiserror::Error;
 
 /// A deterministic state machine: the same commands in the same order lead to the same state and replies, everywhere.
@@ -35,6 +36,18 @@ pub trait StateMachine: Debug + Default {
 
     /// A fingerprint of the state: equal states have equal ones.
     fn digest(&self) -> u64;
+}
+
+/// Commands of which one can tell whether their order matters. Protocols with a log do not ask.
+pub trait Interferes {
+    /// What commands touch.
+    type Key: Clone + Ord + Hash + Debug;
+
+    /// Whether the order of the two shows, in the state or in what they answer. Symmetric.
+    fn interferes(&self, other: &Self) -> bool;
+
+    /// Where it acts: commands that interfere touch in at least one place.
+    fn extents(&self) -> Vec<Extent<Self::Key>>;
 }
 
 /// A snapshot that holds no state.

@@ -3,8 +3,11 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use synod_paxos::egalitarian::interference::{self, Extent};
 use synod_paxos::multi::entry::Command;
 use synod_paxos::node::{Incarnation, NodeId};
+
+use crate::machine::Interferes;
 
 /// The process that a client gave its command to. It numbers the commands that it submits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +34,20 @@ pub struct Submission<C> {
 impl<C: Clone + Eq + std::hash::Hash + fmt::Debug> Command for Submission<C> {
     fn size(&self) -> usize {
         self.bytes as usize
+    }
+}
+
+impl<C: Interferes + Clone + Eq + std::hash::Hash + fmt::Debug> interference::Command for Submission<C> {
+    type Key = C::Key;
+
+    /// What is offered twice has to come in one order as well: which of the two had its effect, all must agree on.
+    fn interferes(&self, other: &Self) -> bool {
+        self.command.interferes(&other.command)
+            || (self.origin, self.sequence) == (other.origin, other.sequence)
+    }
+
+    fn extents(&self) -> Vec<Extent<C::Key>> {
+        self.command.extents()
     }
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use synod_paxos::egalitarian::interference::Extent;
 
-use crate::machine::{RestoreError, StateMachine};
+use crate::machine::{Interferes, RestoreError, StateMachine};
 use crate::wire::{decode, encode};
 
 /// What clients ask.
@@ -63,10 +64,18 @@ impl Command {
     pub fn is_read(&self) -> bool {
         matches!(self, Command::Get { .. })
     }
+}
 
-    /// Whether the order of the two matters: they are about one key, and one of them writes.
-    pub fn interferes(&self, other: &Command) -> bool {
+impl Interferes for Command {
+    type Key = String;
+
+    /// They are about one key, and one of them writes.
+    fn interferes(&self, other: &Command) -> bool {
         self.key() == other.key() && !(self.is_read() && other.is_read())
+    }
+
+    fn extents(&self) -> Vec<Extent<String>> {
+        vec![Extent::Key(self.key().to_owned())]
     }
 }
 

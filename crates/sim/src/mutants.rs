@@ -12,6 +12,7 @@ use crate::check::spaces::{Space, spaces};
 use crate::faults::Profile;
 use crate::program::Program;
 use crate::programs::member::Member;
+use crate::programs::replicated;
 use crate::programs::single_decree::SingleDecree;
 use crate::run::{RunConfig, guard, run};
 use crate::scenarios::{self, Scenario};
@@ -113,6 +114,8 @@ pub fn hunt(mutant: Mutant, effort: Effort) -> Hunt {
     let simulator = simulate::<SingleDecree>(0..easy, Profile::All)
         .or_else(|| simulate::<Member>(0..calm, Profile::Calm))
         .or_else(|| simulate::<Member>(0..easy, Profile::All))
+        .or_else(|| simulate::<replicated::Multi>(0..easy, Profile::All))
+        .or_else(|| simulate::<replicated::Raft>(0..easy, Profile::All))
         .or_else(play);
     let checker = if effort.both || simulator.is_none() { explore(effort.states) } else { None };
     let simulator = match (simulator, &checker) {

@@ -134,10 +134,9 @@ fn a_thousand_decisions_are_taken_once_whatever_fails() {
     }
 }
 
-/// A thousand clusters of the textbook store by one protocol: nothing breaks, each does real work, and each of `rare`
-/// is reached.
-fn assert_replicates<P: Program>(rare: &[Mark]) {
-    let reports = run_all::<P>(1_000, Profile::All);
+/// Clusters of the textbook store by one protocol: nothing breaks, each does real work, and each of `rare` is reached.
+fn assert_replicates<P: Program>(seeds: u64, rare: &[Mark]) {
+    let reports = run_all::<P>(seeds, Profile::All);
     assert_clean(&reports);
     let answered: Vec<u64> = reports.iter().map(|report| report.tally.answered).collect();
     let undecided = reports.iter().filter(|report| report.undecided).count();
@@ -156,37 +155,58 @@ fn assert_replicates<P: Program>(rare: &[Mark]) {
 
 #[test]
 fn a_thousand_textbook_stores_survive_all_faults_by_multi_paxos() {
-    assert_replicates::<replicated::Multi>(&[
-        Mark::AnswerLostInCheckpoint,
-        Mark::CheckpointInstalledUnderVotes,
-        Mark::CompetingVotesRecovered,
-        Mark::DamageRefused,
-        Mark::DuelLost,
-        Mark::GapFilledWithNoop,
-        Mark::OlderCheckpointIgnored,
-        Mark::RepeatedSubmissionDropped,
-        Mark::SegmentDeleted,
-        Mark::SubmissionOfferedAgain,
-        Mark::TransferGivenUp,
-    ]);
+    assert_replicates::<replicated::Multi>(
+        1_000,
+        &[
+            Mark::AnswerLostInCheckpoint,
+            Mark::CheckpointInstalledUnderVotes,
+            Mark::CompetingVotesRecovered,
+            Mark::DamageRefused,
+            Mark::DuelLost,
+            Mark::GapFilledWithNoop,
+            Mark::OlderCheckpointIgnored,
+            Mark::RepeatedSubmissionDropped,
+            Mark::SegmentDeleted,
+            Mark::SubmissionOfferedAgain,
+            Mark::TransferGivenUp,
+        ],
+    );
 }
 
 #[test]
 fn a_thousand_textbook_stores_survive_all_faults_by_raft() {
-    assert_replicates::<replicated::Raft>(&[
-        Mark::AnswerLostInCheckpoint,
-        Mark::CheckpointInstalled,
-        Mark::ConflictingEntryReplaced,
-        Mark::DamageRefused,
-        Mark::EarlierTermNotCommitted,
-        Mark::LeaderSteppedDown,
-        Mark::LeaderWithoutQuorumStopped,
-        Mark::LogDidNotMatch,
-        Mark::RepeatedSubmissionDropped,
-        Mark::SegmentDeleted,
-        Mark::StaleLogNotElected,
-        Mark::SubmissionOfferedAgain,
-    ]);
+    assert_replicates::<replicated::Raft>(
+        1_000,
+        &[
+            Mark::AnswerLostInCheckpoint,
+            Mark::CheckpointInstalled,
+            Mark::ConflictingEntryReplaced,
+            Mark::DamageRefused,
+            Mark::EarlierTermNotCommitted,
+            Mark::LeaderSteppedDown,
+            Mark::LeaderWithoutQuorumStopped,
+            Mark::LogDidNotMatch,
+            Mark::RepeatedSubmissionDropped,
+            Mark::SegmentDeleted,
+            Mark::StaleLogNotElected,
+            Mark::SubmissionOfferedAgain,
+        ],
+    );
+}
+
+#[test]
+fn textbook_stores_survive_all_faults_by_egalitarian_paxos() {
+    assert_replicates::<replicated::Egalitarian>(
+        100,
+        &[
+            Mark::EpaxosCycleOfThree,
+            Mark::EpaxosNobodyKnew,
+            Mark::EpaxosProposedAgain,
+            Mark::EpaxosValidated,
+            Mark::EpaxosWaited,
+            Mark::RepeatedSubmissionDropped,
+        ],
+    );
 }
 
 #[test]

@@ -239,6 +239,10 @@ impl<C: Command + Serialize + DeserializeOwned> Protocol for Replica<C> {
         self.core.remembered()
     }
 
+    fn is_ahead(&self, position: &IdSet) -> bool {
+        position.covers(self.core.executed()) && position != self.core.executed()
+    }
+
     fn install(&mut self, now: Time, position: &IdSet) -> bool {
         self.timing.now = now;
         self.core.install(position)

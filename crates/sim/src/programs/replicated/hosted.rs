@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use synod_paxos::ballot::Ballot;
+use synod_paxos::egalitarian;
 use synod_paxos::multi::entry::Entry;
 use synod_paxos::multi::forwarding::{Forwarding, Record};
 use synod_paxos::multi::record::Record as LogRecord;
@@ -130,4 +131,8 @@ impl Hosted for raft::Raft<Submission<Command>> {
         let raft::Position { index, term } = self.position();
         Some(Fact::Committed { index, term, current: self.term() })
     }
+}
+
+impl Hosted for egalitarian::replica::Replica<Submission<Command>> {
+    const PROGRAM: &'static str = "egalitarian";
 }

@@ -361,5 +361,8 @@ fn answer(reply: StoreReply) -> Answer {
 /// Multi-Paxos.
 pub type Multi = Replicated<synod_paxos::multi::forwarding::Forwarding<Submission<Command>>>;
 
+/// Egalitarian Paxos.
+pub type Egalitarian = Replicated<synod_paxos::egalitarian::replica::Replica<Submission<Command>>>;
+
 /// Raft.
 pub type Raft = Replicated<crate::raft::Raft<Submission<Command>>>;
