@@ -58,6 +58,8 @@ const PROTOCOLS: &[(&str, Run)] = &[
     (Member::NAME, run::run::<Member>),
     (SingleDecree::NAME, run::run::<SingleDecree>),
     (replicated::Multi::NAME, run::run::<replicated::Multi>),
+    (replicated::Egalitarian::NAME, run::run::<replicated::Egalitarian>),
+    (replicated::Raft::NAME, run::run::<replicated::Raft>),
 ];
 
 /// What `synod sim` can be told.
