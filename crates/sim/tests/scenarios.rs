@@ -58,6 +58,7 @@ scenarios! {
     three_believe_that_they_lead_and_one_history_comes_of_it: "three-leaders",
     a_leader_cut_off_from_the_others_answers_no_read: "isolated-leader",
     a_late_confirmation_does_not_count_for_a_later_read: "late-confirmations",
+    an_answer_to_an_earlier_round_confirms_nothing: "earlier-confirmation",
     an_answer_to_the_process_before_is_not_taken: "answer-of-before",
     nothing_behind_a_gap_is_applied: "gap",
     a_member_that_takes_over_a_checkpoint_votes_above_it: "checkpoint-and-accepts",

@@ -139,6 +139,11 @@ const ALL: &[Scenario] = &[
         run: members::leaders::late_confirmations,
     },
     Scenario {
+        name: "earlier-confirmation",
+        title: "an answer to an earlier round does not confirm later reads",
+        run: members::leaders::earlier_confirmation,
+    },
+    Scenario {
         name: "answer-of-before",
         title: "the answer to a read of the process before is not taken for the answer to one's own",
         run: members::leaders::answer_of_before,

@@ -7,7 +7,7 @@ pub(super) mod leaders;
 use crate::history::Answer;
 use crate::program::Program;
 use crate::programs::member::Member;
-use crate::scenarios::stage::Stage;
+use crate::scenarios::stage::{FROM_ANYONE, Stage, TO_ANYONE, from, to};
 
 /// An election timeout of members set up as usual, in milliseconds.
 const ELECTION: u64 = 500;
@@ -35,6 +35,18 @@ impl Stage<Member> {
         });
         self.say(format_args!("n{leader} leads"));
         leader
+    }
+
+    /// Whatever is sent to or by `node` from now on gets lost. Unlike behind a cut, what was held back may still arrive.
+    fn silence(&mut self, node: u64) {
+        self.lose("", from(node), TO_ANYONE);
+        self.lose("", FROM_ANYONE, to(node));
+    }
+
+    /// Ends [`Stage::silence`].
+    fn end_silence(&mut self, node: u64) {
+        self.let_through("", from(node), TO_ANYONE);
+        self.let_through("", FROM_ANYONE, to(node));
     }
 
     /// Everybody but `leader`, in order.
