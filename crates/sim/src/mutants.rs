@@ -106,19 +106,29 @@ const EASY_SEEDS: u64 = 120;
 /// Seeds of every other kind of weather: there rules show that do not matter while everything breaks.
 const CALM_SEEDS: u64 = 20;
 
+/// Rules that no other protocol has: only its spaces are asked about them.
+const EGALITARIAN: &str = "Egalitarian Paxos";
+
 /// Hunts `mutant` on this thread.
 pub fn hunt(mutant: Mutant, effort: Effort) -> Hunt {
     activate(Some(mutant));
     let easy = effort.seeds.min(EASY_SEEDS);
     let calm = effort.seeds.min(CALM_SEEDS);
-    let simulator = simulate::<SingleDecree>(0..easy, Profile::All)
-        .or_else(|| simulate::<Member>(0..calm, Profile::Calm))
-        .or_else(|| simulate::<Member>(0..easy, Profile::All))
-        .or_else(|| simulate::<replicated::Multi>(0..easy, Profile::All))
-        .or_else(|| simulate::<replicated::Raft>(0..easy, Profile::All))
-        .or_else(play);
-    let checker = if effort.both || simulator.is_none() { explore(effort.states) } else { None };
+    let is_leaderless = mutant.rule() == EGALITARIAN;
+    let simulator = if is_leaderless {
+        None
+    } else {
+        simulate::<SingleDecree>(0..easy, Profile::All)
+            .or_else(|| simulate::<Member>(0..calm, Profile::Calm))
+            .or_else(|| simulate::<Member>(0..easy, Profile::All))
+            .or_else(|| simulate::<replicated::Multi>(0..easy, Profile::All))
+            .or_else(|| simulate::<replicated::Raft>(0..easy, Profile::All))
+            .or_else(play)
+    };
+    let concerns = |space: &&Space| space.name.starts_with("egalitarian") == is_leaderless;
+    let checker = if effort.both || simulator.is_none() { explore(effort.states, concerns) } else { None };
     let simulator = match (simulator, &checker) {
+        (None, None) if is_leaderless => simulate::<replicated::Egalitarian>(0..effort.seeds, Profile::All),
         (None, None) => simulate::<Member>(easy..effort.seeds, Profile::All),
         (simulator, _) => simulator,
     };
@@ -164,8 +174,8 @@ fn play() -> Option<Kill> {
     })
 }
 
-fn explore(states: u64) -> Option<Kill> {
-    let affordable = spaces().iter().filter(|space| space.expected <= states);
+fn explore(states: u64, concerns: impl Fn(&&'static Space) -> bool) -> Option<Kill> {
+    let affordable = spaces().iter().filter(|space| space.expected <= states).filter(concerns);
     affordable.filter_map(|space| explore_one(space, states)).next()
 }
 

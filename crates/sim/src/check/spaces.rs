@@ -353,6 +353,22 @@ const SPACES: &[Space] = &[
         depth: None,
         explore: |limits, progress| explore(&Replicas::new(settings::INSTALL), limits, progress),
     },
+    Space {
+        name: "egalitarian-duel-3x2",
+        description: "3 replicas, 2 commands, two replicas recover one of them one after the other",
+        expected: 148_653,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::DUEL), limits, progress),
+    },
+    Space {
+        name: "egalitarian-two-recoveries-3x2",
+        description: "3 replicas, 2 commands, and a replica that owns neither recovers both",
+        expected: 363_120,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::TWO_RECOVERIES), limits, progress),
+    },
 ];
 
 const OPTIONS: Options =
