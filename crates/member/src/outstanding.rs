@@ -99,8 +99,7 @@ impl Outstanding {
         }
         let floor =
             self.waiting.keys().find(|sequence| **sequence > REGISTRATION).copied().unwrap_or(self.next);
-        let end =
-            if self.registered || mutant!(OfferedBeforeRegistration) { self.next } else { REGISTRATION + 1 };
+        let end = if self.registered { self.next } else { REGISTRATION + 1 };
         let offered =
             self.waiting.range(self.unoffered.min(end)..end).map(|(sequence, waiting)| Submission {
                 origin: self.origin,

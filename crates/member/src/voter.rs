@@ -487,11 +487,14 @@ impl Voter {
         }
     }
 
-    /// A checkpoint from another member could not be stored or read: it is asked for afresh when needed.
+    /// A checkpoint from another member could not be stored or read: it is asked for afresh when needed, and of
+    /// somebody else.
     pub fn handle_checkpoint_refused(&mut self, now: Time) {
         mark!(CheckpointRefused);
         self.now = now;
-        self.transfer = None;
+        if let Some(transfer) = self.transfer.take().filter(|_| !mutant!(RottenSourceAskedAgain)) {
+            self.refused_sources.push(transfer.source);
+        }
     }
 
     /// How this voter stands.

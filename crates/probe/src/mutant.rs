@@ -110,8 +110,6 @@ mutants! {
         NothingSentAgain,
     }
     "leaders" {
-        /// A leader takes every member that answers for one that has promised its ballot.
-        HappyIgnoresPromise,
         /// A follower is content with a leader that says it has no quorum.
         StickyLeaderWithoutQuorum,
         /// A member offers itself although another reports a happy leader, and is not refused for it.
@@ -156,6 +154,8 @@ mutants! {
         TruncatedBeyondCheckpoint,
         /// The journal deletes its oldest segments whatever slots they speak of.
         SegmentDeletedTooEarly,
+        /// Who sent a checkpoint that cannot be used is asked for it again.
+        RottenSourceAskedAgain,
         /// The old checkpoint is removed before the new one is durable.
         OldCheckpointRemovedFirst,
     }
@@ -168,8 +168,6 @@ mutants! {
         OtherProcessAdmitted,
         /// The late registration of an earlier process replaces that of the present one.
         OlderRegistrationTaken,
-        /// A member submits before its registration is chosen.
-        OfferedBeforeRegistration,
         /// A submission is offered to one leader, once.
         WriteOfferedOnce,
         /// A member takes the outcome of an earlier process's submission for that of its own.

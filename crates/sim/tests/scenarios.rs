@@ -62,6 +62,7 @@ scenarios! {
     an_answer_to_the_process_before_is_not_taken: "answer-of-before",
     nothing_behind_a_gap_is_applied: "gap",
     a_member_that_takes_over_a_checkpoint_votes_above_it: "checkpoint-and-accepts",
+    a_rotten_checkpoint_is_taken_from_another_member: "rotten-checkpoint",
     a_member_may_die_at_every_step_of_taking_over_a_checkpoint: "crash-while-installing",
     two_hundred_clients_do_not_fill_a_leader_without_followers: "backpressure",
     votes_of_an_earlier_ballot_do_not_count: "votes-of-before",

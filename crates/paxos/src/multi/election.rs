@@ -161,7 +161,7 @@ impl Election {
             promises.insert(acceptors, self.id);
         }
         for (node, health) in &self.connected {
-            if health.promised == Some(leading.ballot) || mutant!(HappyIgnoresPromise) {
+            if health.promised == Some(leading.ballot) {
                 promises.insert(acceptors, *node);
             }
         }

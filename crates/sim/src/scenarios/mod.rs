@@ -214,6 +214,11 @@ const ALL: &[Scenario] = &[
         run: members::catching_up::checkpoint_and_accepts,
     },
     Scenario {
+        name: "rotten-checkpoint",
+        title: "a checkpoint that has rotted on its source's disk is taken from another",
+        run: members::catching_up::rotten_checkpoint,
+    },
+    Scenario {
         name: "crash-while-installing",
         title: "a member dies at every step of taking over a checkpoint",
         run: members::catching_up::crash_while_installing,

@@ -24,6 +24,16 @@ impl<P: Program> World<P> {
         self.end(index);
     }
 
+    /// Files of `node` whose names begin so rot in the middle.
+    pub fn rot(&mut self, node: NodeId, beginning: &str) {
+        let machine = self.machine(node);
+        machine.damaged = true;
+        for name in machine.disk.names().iter().filter(|name| name.starts_with(beginning)) {
+            let size = machine.disk.contents(name).map_or(0, |contents| contents.len());
+            machine.disk.flip(name, size / 2, 1);
+        }
+    }
+
     /// The ballot with which a live node believes that it leads.
     pub fn leads(&self, node: NodeId) -> Option<Ballot> {
         self.leading.get(&node).copied()

@@ -91,6 +91,26 @@ pub fn checkpoint_and_accepts(seed: u64) -> Outcome {
     stage.finish()
 }
 
+/// §8.44: the checkpoint that a member is offered has rotted on its source's disk: it takes another member's.
+pub fn rotten_checkpoint(seed: u64) -> Outcome {
+    let mut last = None;
+    for rotten in 0..2 {
+        let (mut stage, leader, behind) = left_behind(seed);
+        let source = [leader, stage.others(leader)[1]][rotten];
+        stage.say(format_args!("the checkpoint of n{source} rots"));
+        stage.world.rot(NodeId(source), "checkpoint-");
+        stage.reconnect(behind);
+        stage.expect_everybody_learns();
+        stage.read(behind, "y", "what one missed");
+        let outcome = stage.finish();
+        if outcome.verdict.is_err() {
+            return outcome;
+        }
+        last = Some(outcome);
+    }
+    last.expect("there are two")
+}
+
 /// §8.26: a member dies at every single disk operation of taking over a checkpoint, and takes it over in the end.
 pub fn crash_while_installing(seed: u64) -> Outcome {
     let mut last = None;
