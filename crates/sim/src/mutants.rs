@@ -11,6 +11,7 @@ use crate::check::explore::Limits;
 use crate::check::spaces::{Space, spaces};
 use crate::faults::Profile;
 use crate::program::Program;
+use crate::programs::fast::Fast;
 use crate::programs::member::Member;
 use crate::programs::replicated;
 use crate::programs::single_decree::SingleDecree;
@@ -119,6 +120,7 @@ pub fn hunt(mutant: Mutant, effort: Effort) -> Hunt {
         None
     } else {
         simulate::<SingleDecree>(0..easy, Profile::All)
+            .or_else(|| simulate::<Fast>(0..easy, Profile::All))
             .or_else(|| simulate::<Member>(0..calm, Profile::Calm))
             .or_else(|| simulate::<Member>(0..easy, Profile::All))
             .or_else(|| simulate::<replicated::Multi>(0..easy, Profile::All))

@@ -334,6 +334,11 @@ pub trait Program: Debug + Sized {
     /// How long without a happy leader before a node offers itself.
     fn election_timeout(setup: &Self::Setup) -> Duration;
 
+    /// Whether `ballot` is a fast round, in which acceptors may vote differently and a fast quorum chooses.
+    fn is_fast(_ballot: Ballot) -> bool {
+        false
+    }
+
     /// What a frame is, in a few words for people.
     fn describe(frame: &Bytes) -> String;
 }

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use bytes::Bytes;
 use synod_paxos::ballot::Ballot;
 use synod_paxos::node::NodeId;
+use synod_paxos::quorum::FastQuorumSystem;
 
 use crate::check::Violation;
 use crate::checkers::executions::Executions;
@@ -171,6 +172,8 @@ impl<P: Program> World<P> {
     pub fn new(config: WorldConfig<P::Setup>) -> World<P> {
         let WorldConfig { seed, setup, nodes, plan, phase2, clients, operations, record } = config;
         let mut random = Random::new(seed, "world");
+        let quorums = FastQuorumSystem::majority(nodes.iter().copied());
+        let fast = quorums.expect("a world has nodes, and each once").fast_size();
         let mut machines = BTreeMap::new();
         for (id, rate) in nodes.iter().zip(&plan.rates) {
             let clock = Clock::new(random.below(UPTIME_MAX), *rate);
@@ -196,7 +199,7 @@ impl<P: Program> World<P> {
             next_request: 0,
             next_message: 0,
             history: Vec::new(),
-            ledger: Ledger::new(phase2),
+            ledger: Ledger::new(phase2).with_fast_rounds(P::is_fast, fast),
             states: States::default(),
             executions: Executions::default(),
             terms: Terms::default(),

@@ -92,3 +92,12 @@ fn recoveries_are_safe_where_they_must_validate_and_wait_and_where_no_ops_interf
         explored(&format!("egalitarian-{name}"));
     }
 }
+
+#[test]
+fn fast_rounds_are_safe_whatever_recovers_their_collisions() {
+    let by_ballots = ["fast-3x2x2", "fast-4x2x2", "fast-or-classic-4x2x2", "fast-5x2x2"];
+    let recovering = ["fast-coordinated-4x2x2", "fast-uncoordinated-4x1x2", "fast-uncoordinated-4x2x2"];
+    for name in by_ballots.into_iter().chain(recovering) {
+        explored(name);
+    }
+}

@@ -10,6 +10,7 @@ use std::thread;
 use synod_probe::mark::Mark;
 use synod_sim::faults::Profile;
 use synod_sim::program::Program;
+use synod_sim::programs::fast::Fast;
 use synod_sim::programs::member::Member;
 use synod_sim::programs::replicated;
 use synod_sim::programs::single_decree::SingleDecree;
@@ -133,6 +134,32 @@ fn a_thousand_decisions_are_taken_once_whatever_fails() {
         assert!(reached[&mark] > 0, "{mark:?} was never reached");
     }
 }
+
+#[test]
+fn a_thousand_fast_decisions_are_taken_once_and_collide_and_recover_in_every_way() {
+    let reports = run_all::<Fast>(1_000, Profile::All);
+    assert_clean(&reports);
+    assert!(reports.iter().all(|report| report.chosen == 1));
+    let reached = reached(&reports);
+    println!("runs that reached each mark: {reached:?}");
+    let missed: Vec<_> = FAST.iter().filter(|mark| reached[mark] == 0).collect();
+    assert!(missed.is_empty(), "never reached: {missed:?}");
+}
+
+const FAST: &[Mark] = &[
+    Mark::FastPathTaken,
+    Mark::FastCollision,
+    Mark::FastCoordinatedRecovery,
+    Mark::FastUncoordinatedRecovery,
+    Mark::FastDividedRoundFree,
+    Mark::FastChoosableValuePicked,
+    Mark::FastRoundClosedLate,
+    Mark::FastFellBack,
+    Mark::FastAnyCameAgain,
+    Mark::DuelLost,
+    Mark::LowerBallotRefused,
+    Mark::PromiseRaisedByAccept,
+];
 
 /// Clusters of the textbook store by one protocol: nothing breaks, each does real work, and each of `rare` is reached.
 fn assert_replicates<P: Program>(seeds: u64, rare: &[Mark]) {

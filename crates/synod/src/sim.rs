@@ -18,6 +18,7 @@ use serde_json::json;
 use synod_sim::diagram::{View, draw};
 use synod_sim::faults::{Class, Profile};
 use synod_sim::program::Program;
+use synod_sim::programs::fast::Fast;
 use synod_sim::programs::member::Member;
 use synod_sim::programs::replicated;
 use synod_sim::programs::single_decree::SingleDecree;
@@ -57,6 +58,7 @@ type Run = fn(&RunConfig) -> Report;
 const PROTOCOLS: &[(&str, Run)] = &[
     (Member::NAME, run::run::<Member>),
     (SingleDecree::NAME, run::run::<SingleDecree>),
+    (Fast::NAME, run::run::<Fast>),
     (replicated::Multi::NAME, run::run::<replicated::Multi>),
     (replicated::Egalitarian::NAME, run::run::<replicated::Egalitarian>),
     (replicated::Raft::NAME, run::run::<replicated::Raft>),

@@ -225,7 +225,7 @@ impl<V: Value> Coordinator<V> {
 ///
 /// # Panics
 /// If there are fewer votes than a classic quorum has.
-pub(super) fn pick<V: Value>(quorums: &FastQuorumSystem, round: Round, before: Round, votes: &Votes<V>) -> V {
+pub fn pick<V: Value>(quorums: &FastQuorumSystem, round: Round, before: Round, votes: &Votes<V>) -> V {
     let reports: Vec<Vote<V>> =
         votes.values().map(|value| Vote { round: before, value: value.clone() }).collect();
     match choose_fast(quorums, round, reports.iter().map(Some)) {

@@ -18,6 +18,7 @@
 
 pub mod egalitarian;
 pub mod explore;
+pub mod fast;
 pub mod fingerprint;
 pub mod ledger;
 pub mod multi_paxos;

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use synod_paxos::fast::options::Recovery;
 use synod_paxos::multi::leader::GapFill;
 use synod_paxos::synod::options::{Audience, Options, Refusal};
 
 use crate::check::egalitarian::{Replicas, settings};
 use crate::check::explore::{Limits, Listener, Report, explore};
+use crate::check::fast::messages::{Messages as FastMessages, Setting as FastSetting};
 use crate::check::ledger::Sizes;
 use crate::check::multi_paxos::{self, Log};
 use crate::check::single_decree::messages::Messages;
@@ -369,6 +371,118 @@ const SPACES: &[Space] = &[
         depth: None,
         explore: |limits, progress| explore(&Replicas::new(settings::TWO_RECOVERIES), limits, progress),
     },
+    Space {
+        name: "fast-3x2x2",
+        description: "Fast Paxos, 3 acceptors, 2 ballots, 2 values, coordinated recovery",
+        expected: 22_020,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            explore(
+                &FastMessages::new(FastSetting { acceptors: 3, fast_failures: 0, ..FAST }),
+                limits,
+                progress,
+            )
+        },
+    },
+    Space {
+        name: "fast-4x2x2",
+        description: "Fast Paxos, 4 acceptors, 2 ballots, 2 values, collisions recovered by higher ballots only",
+        expected: 2_701,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            explore(&FastMessages::new(FastSetting { recovery: None, ..FAST }), limits, progress)
+        },
+    },
+    Space {
+        name: "fast-or-classic-4x2x2",
+        description: "the same, and coordinators may as well propose a value of their own",
+        expected: 4_293,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            explore(
+                &FastMessages::new(FastSetting { recovery: None, classic: true, ..FAST }),
+                limits,
+                progress,
+            )
+        },
+    },
+    Space {
+        name: "fast-coordinated-4x2x2",
+        description: "the same with coordinated recovery",
+        expected: 44_695,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&FastMessages::new(FAST), limits, progress),
+    },
+    Space {
+        name: "fast-uncoordinated-4x1x2",
+        description: "4 acceptors and one ballot, uncoordinated recovery",
+        expected: 755,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            explore(
+                &FastMessages::new(FastSetting {
+                    ballots: 1,
+                    recovery: Some(Recovery::Uncoordinated),
+                    ..FAST
+                }),
+                limits,
+                progress,
+            )
+        },
+    },
+    Space {
+        name: "fast-uncoordinated-4x2x2",
+        description: "the same with 2 ballots",
+        expected: 2_288,
+        published: None,
+        depth: Some(14),
+        explore: |limits, progress| {
+            explore(
+                &FastMessages::new(FastSetting { recovery: Some(Recovery::Uncoordinated), ..FAST }),
+                limits,
+                progress,
+            )
+        },
+    },
+    Space {
+        name: "fast-restarts-4x2x2",
+        description: "coordinated recovery, acceptors that crash at any time",
+        expected: 44_695,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            explore(&FastMessages::new(FastSetting { restarts: true, ..FAST }), limits, progress)
+        },
+    },
+    Space {
+        name: "fast-5x2x2",
+        description: "Fast Paxos, 5 acceptors, 2 ballots, 2 values, collisions recovered by higher ballots only",
+        expected: 44_320,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            explore(
+                &FastMessages::new(FastSetting { acceptors: 5, failures: 2, recovery: None, ..FAST }),
+                limits,
+                progress,
+            )
+        },
+    },
+    Space {
+        name: "fast-4x3x2",
+        description: "Fast Paxos, 4 acceptors, 3 ballots, 2 values, collisions recovered by higher ballots only",
+        expected: 376_622,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            explore(&FastMessages::new(FastSetting { ballots: 3, recovery: None, ..FAST }), limits, progress)
+        },
+    },
 ];
 
 const OPTIONS: Options =
@@ -388,4 +502,15 @@ const LOG: multi_paxos::Setting = multi_paxos::Setting {
     reads: 0,
     gaps: GapFill::Noops,
     two_lead: false,
+};
+
+const FAST: FastSetting = FastSetting {
+    acceptors: 4,
+    failures: 1,
+    fast_failures: 1,
+    ballots: 2,
+    values: 2,
+    recovery: Some(Recovery::Coordinated),
+    classic: false,
+    restarts: false,
 };

@@ -18,6 +18,9 @@ struct Proposal {
     voters: BTreeSet<NodeId>,
 }
 
+/// A proposal is named by its ballot, and in a fast round by its value as well.
+type Named = (Ballot, Option<Digest>);
+
 #[derive(Debug, Default)]
 struct Acceptor {
     promised: Option<Ballot>,
@@ -26,13 +29,22 @@ struct Acceptor {
     checkpoint: Slot,
 }
 
+/// Rounds in which acceptors may vote differently.
+#[derive(Clone, Copy, Debug)]
+struct FastRounds {
+    is_fast: fn(Ballot) -> bool,
+    /// How many votes for one value choose.
+    quorum: usize,
+}
+
 /// Every durable vote ever cast, and what follows from them.
 #[derive(Debug)]
 pub struct Ledger {
     /// How many votes of one ballot choose.
     phase2: usize,
+    fast: Option<FastRounds>,
     proposable: BTreeSet<Digest>,
-    proposals: BTreeMap<Slot, BTreeMap<Ballot, Proposal>>,
+    proposals: BTreeMap<Slot, BTreeMap<Named, Proposal>>,
     chosen: BTreeMap<Slot, (Ballot, Digest)>,
     acceptors: BTreeMap<NodeId, Acceptor>,
 }
@@ -42,11 +54,19 @@ impl Ledger {
     pub fn new(phase2: usize) -> Ledger {
         Ledger {
             phase2,
+            fast: None,
             proposable: BTreeSet::new(),
             proposals: BTreeMap::new(),
             chosen: BTreeMap::new(),
             acceptors: BTreeMap::new(),
         }
+    }
+
+    /// The same, but `is_fast` ballots are fast rounds, in which `quorum` votes for one value choose.
+    #[must_use]
+    pub fn with_fast_rounds(mut self, is_fast: fn(Ballot) -> bool, quorum: usize) -> Ledger {
+        self.fast = Some(FastRounds { is_fast, quorum });
+        self
     }
 
     /// The last slot of the prefix in which everything is chosen.
@@ -122,13 +142,15 @@ impl Ledger {
                 format!("{node} votes in {slot} for {stranger:?}, which nobody proposed"),
             );
         }
+        let fast = self.fast.filter(|fast| (fast.is_fast)(ballot)).map(|fast| fast.quorum);
         let proposals = self.proposals.entry(slot).or_default();
-        let proposal = proposals.entry(ballot).or_insert(Proposal { value, voters: BTreeSet::new() });
+        let named = (ballot, fast.map(|_| value));
+        let proposal = proposals.entry(named).or_insert(Proposal { value, voters: BTreeSet::new() });
         if proposal.value != value {
             return violated("P2", format!("{ballot} carries two values in {slot}"));
         }
         proposal.voters.insert(node);
-        let is_chosen = proposal.voters.len() >= self.phase2;
+        let is_chosen = proposal.voters.len() >= fast.unwrap_or(self.phase2);
         match self.chosen.get(&slot) {
             Some((first, known)) if *known != value => {
                 let (first, known) = (*first, *known);
@@ -153,8 +175,10 @@ impl Ledger {
     fn choose(&mut self, slot: Slot, ballot: Ballot, value: Digest) -> Result<(), Violation> {
         self.chosen.insert(slot, (ballot, value));
         // A proposal of a higher ballot may have been accepted before the last vote of this one was durable.
-        let later = self.proposals[&slot].range(ballot..).find(|(_, proposal)| proposal.value != value);
-        if let Some((later, _)) = later {
+        let mut later = self.proposals[&slot].range((ballot, None)..);
+        if let Some(((later, _), _)) =
+            later.find(|((later, _), other)| *later > ballot && other.value != value)
+        {
             let what =
                 format!("{slot}: {value:?} is chosen with {ballot}, and another is proposed with {later}");
             return violated("P2b", what);
@@ -176,7 +200,9 @@ impl Ledger {
             None => {
                 let votes = self.proposals.get(&slot).map(|proposals| {
                     let counted = proposals.iter();
-                    counted.map(|(ballot, p)| format!("{ballot}: {}", p.voters.len())).collect::<Vec<_>>()
+                    counted
+                        .map(|((ballot, _), p)| format!("{ballot}: {}", p.voters.len()))
+                        .collect::<Vec<_>>()
                 });
                 let what =
                     format!("{node} claims {value:?} in {slot}, where nothing is chosen; votes {votes:?}");

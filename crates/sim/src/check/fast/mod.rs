@@ -1,0 +1,4 @@
+//! Fast Paxos, one decision, explored.
+
+pub mod messages;
+pub mod votes;
