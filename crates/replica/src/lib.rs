@@ -7,8 +7,10 @@
 //! - [`machine`] says what a state machine is; [`textbook`] is one: the key-value store of the texts.
 //! - [`submission`] names each command, and [`sessions`] make it run once, however often it is executed.
 //! - [`snapshot`] is state and position as one atomic whole, on disk and on its way to one who was away.
+//! - [`driver`] runs a replica of the textbook store on sockets and files.
 //! - [`home`] is what a replica keeps on its disk.
 
+pub mod driver;
 pub mod home;
 pub mod host;
 pub mod machine;

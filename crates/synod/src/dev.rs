@@ -12,13 +12,15 @@ use tokio::task::JoinSet;
 
 use crate::config::LogFormat;
 use crate::serve::{ClientPorts, READY_TIME, StopSignals};
-use crate::{block_on, logging};
+use crate::{block_on, logging, textbook};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   synod dev                          three members, data in ./synod-data, which survives a restart
   synod dev --members 5              five of them
   synod dev --in-memory              nothing is written to disk, nothing is left behind
+  synod dev --protocol egalitarian   the textbook store without a leader; one line a request, to each member:
+                                     echo append log x | nc 127.0.0.1 2379
   synod dev --client-port 12379      clients at 12379, 12381 and 12383";
 
 /// What `synod dev` can be told.
@@ -26,16 +28,22 @@ Examples:
 pub struct DevOptions {
     /// How many members
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
-    members: u16,
+    pub(crate) members: u16,
     /// The first member's client port; every further one's is two higher
     #[arg(long, default_value_t = 2379, value_parser = clap::value_parser!(u16).range(1..=65_519))]
-    client_port: u16,
+    pub(crate) client_port: u16,
     /// Where the members keep their data
     #[arg(long, default_value = "synod-data", value_name = "DIR")]
-    data_dir: PathBuf,
+    pub(crate) data_dir: PathBuf,
     /// Keep everything in memory and nothing afterwards
     #[arg(long, conflicts_with = "data_dir")]
-    in_memory: bool,
+    pub(crate) in_memory: bool,
+    /// Run the key-value store of the texts (Put, Append, Get, Delete) by this protocol, instead of the etcd service
+    #[arg(long, value_name = "PROTOCOL")]
+    pub(crate) protocol: Option<textbook::Protocol>,
+    /// Run only this member of it; the others are processes of their own
+    #[arg(long, value_name = "NUMBER", requires = "protocol", value_parser = clap::value_parser!(u16).range(1..=9))]
+    pub(crate) only: Option<u16>,
     /// What is logged to standard error
     #[arg(long, env = "SYNOD_LOG_LEVEL", default_value = "warn", value_name = "LEVEL")]
     log_level: String,
@@ -53,7 +61,11 @@ pub(crate) fn run(options: &DevOptions) -> ExitCode {
     }
     logging::start(&options.log_level, LogFormat::Text);
     block_on(async {
-        match dev(options).await {
+        let ended = match options.protocol {
+            Some(protocol) => textbook::run(protocol, options).await,
+            None => dev(options).await,
+        };
+        match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => {
                 eprintln!("synod dev: {reason}");

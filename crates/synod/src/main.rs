@@ -7,6 +7,7 @@ mod dev;
 mod logging;
 mod serve;
 mod sim;
+mod textbook;
 
 use std::process::ExitCode;
 

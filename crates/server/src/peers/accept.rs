@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use synod_frames::{FrameError, FrameReader, write_frames};
 use synod_paxos::node::NodeId;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -15,7 +16,6 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-use super::framing::{FrameError, FrameReader, write_frames};
 use super::handshake::{Answer, HandshakeError, INTRODUCTION_MAX, Introduction};
 use super::{ALIVE_EVERY, FRAME_MAX, HANDSHAKE_TIME, Local, SILENCE_MAX};
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::RngExt;
+use synod_frames::{FrameError, FrameReader, write_frames};
 use synod_paxos::node::NodeId;
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -12,7 +13,6 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
-use super::framing::{FrameError, FrameReader, write_frames};
 use super::handshake::{Answer, HandshakeError, INTRODUCTION_MAX};
 use super::queue::PeerQueue;
 use super::{ALIVE_EVERY, HANDSHAKE_TIME, Local, SILENCE_MAX};

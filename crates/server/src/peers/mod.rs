@@ -7,7 +7,6 @@
 
 mod accept;
 mod dial;
-mod framing;
 mod handshake;
 mod queue;
 

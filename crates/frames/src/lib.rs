@@ -12,7 +12,7 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// Why no further frame comes.
 #[derive(Debug, Error)]
-pub(crate) enum FrameError {
+pub enum FrameError {
     /// The other end announced more than may be.
     #[error("a frame of {announced} bytes was announced, at most {max} are allowed")]
     TooLong {
@@ -30,18 +30,23 @@ pub(crate) enum FrameError {
 }
 
 /// Cuts a stream into frames.
-pub(crate) struct FrameReader<R> {
+#[derive(Debug)]
+pub struct FrameReader<R> {
     stream: R,
     buffer: BytesMut,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    pub(crate) fn new(stream: R) -> FrameReader<R> {
+    /// A reader of `stream` from its beginning.
+    pub fn new(stream: R) -> FrameReader<R> {
         FrameReader { stream, buffer: BytesMut::new() }
     }
 
     /// The next frame of at most `max` bytes. May be cancelled and called again.
-    pub(crate) async fn next(&mut self, max: usize) -> Result<Bytes, FrameError> {
+    ///
+    /// # Errors
+    /// If the stream ends or fails, or announces a longer frame. Nothing that comes after makes sense then.
+    pub async fn next(&mut self, max: usize) -> Result<Bytes, FrameError> {
         loop {
             if let Some(frame) = self.buffered(max)? {
                 return Ok(frame);
@@ -72,7 +77,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 ///
 /// # Errors
 /// If the stream fails.
-pub(crate) async fn write_frames<W: AsyncWrite + Unpin>(stream: &mut W, frames: &[Bytes]) -> io::Result<()> {
+///
+/// # Panics
+/// If a frame is longer than four bytes can say: no queue takes one.
+pub async fn write_frames<W: AsyncWrite + Unpin>(stream: &mut W, frames: &[Bytes]) -> io::Result<()> {
     let headers: Vec<[u8; 4]> = frames.iter().map(header).collect();
     let mut slices = Vec::with_capacity(2 * frames.len());
     for (header, frame) in headers.iter().zip(frames) {
