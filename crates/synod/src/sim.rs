@@ -391,7 +391,7 @@ mod tests {
             "--time ten m",
             "--profile wet",
             "--without rain",
-            "--protocol raft",
+            "--protocol viewstamped",
             "--threads 0",
             "--seed 1 --from 2",
             "--seed 1 --diagram --from -2",
