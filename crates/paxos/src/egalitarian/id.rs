@@ -1,6 +1,5 @@
 //! The identities of commands, and sets of them.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -36,12 +35,16 @@ impl fmt::Display for CommandId {
 
 /// For each owner, all its commands through a number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Floor(BTreeMap<NodeId, u64>);
+#[serde(from = "Vec<(NodeId, u64)>")]
+pub struct Floor(
+    /// Owners in order, each once, none with 0: one floor has one form.
+    Vec<(NodeId, u64)>,
+);
 
 impl Floor {
     /// The last command of `owner` that is in it; 0 if none is.
     pub fn of(&self, owner: NodeId) -> u64 {
-        self.0.get(&owner).copied().unwrap_or(0)
+        self.0.iter().find(|(known, _)| *known == owner).map_or(0, |(_, counter)| *counter)
     }
 
     /// Whether `id` is in it.
@@ -51,8 +54,10 @@ impl Floor {
 
     /// Puts in all commands of `owner` through `counter`. Takes none out.
     pub fn raise(&mut self, owner: NodeId, counter: u64) {
-        if counter > self.of(owner) {
-            self.0.insert(owner, counter);
+        match self.0.binary_search_by_key(&owner, |(known, _)| *known) {
+            Ok(at) => self.0[at].1 = counter.max(self.0[at].1),
+            Err(at) if counter > 0 => self.0.insert(at, (owner, counter)),
+            Err(_) => {}
         }
     }
 
@@ -67,7 +72,7 @@ impl Floor {
     #[must_use]
     pub fn common(&self, other: &Floor) -> Floor {
         let common = self.iter().map(|(owner, counter)| (owner, counter.min(other.of(owner))));
-        Floor(common.filter(|(_, counter)| *counter > 0).collect())
+        common.collect()
     }
 
     /// Whether all of `other` is in it.
@@ -77,7 +82,7 @@ impl Floor {
 
     /// Owners and how far their commands are in it, in order; none with 0.
     pub fn iter(&self) -> impl Iterator<Item = (NodeId, u64)> + '_ {
-        self.0.iter().map(|(owner, counter)| (*owner, *counter))
+        self.0.iter().copied()
     }
 
     /// Whether nothing is in it.
@@ -96,15 +101,23 @@ impl FromIterator<(NodeId, u64)> for Floor {
     }
 }
 
+impl From<Vec<(NodeId, u64)>> for Floor {
+    // A peer's floor need not have the one form.
+    fn from(counters: Vec<(NodeId, u64)>) -> Floor {
+        counters.into_iter().collect()
+    }
+}
+
 /// A set of commands, kept small: what an owner's first commands without a gap are is one number.
 ///
-/// One set has one form, so equal sets are equal values.
+/// One set has one form, so equal sets are equal values. The rest is a sorted vector: sets are copied, sent and merged
+/// far more often than something is put into the middle of one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(from = "(Floor, BTreeSet<CommandId>)", into = "(Floor, BTreeSet<CommandId>)")]
+#[serde(from = "(Floor, Vec<CommandId>)")]
 pub struct IdSet {
     floor: Floor,
-    /// None of them is in the floor, nor the next above it.
-    above: BTreeSet<CommandId>,
+    /// In order, each once. None of them is in the floor, nor the next above it.
+    above: Vec<CommandId>,
 }
 
 impl IdSet {
@@ -120,46 +133,50 @@ impl IdSet {
 
     /// Whether `id` is in it.
     pub fn contains(&self, id: CommandId) -> bool {
-        self.floor.contains(id) || self.above.contains(&id)
+        self.floor.contains(id) || self.above.binary_search(&id).is_ok()
     }
 
     /// Puts in `id`. Returns whether it was not there.
     pub fn insert(&mut self, id: CommandId) -> bool {
-        if self.contains(id) {
+        if self.floor.contains(id) {
             return false;
         }
-        if id.counter == self.floor.of(id.owner) + 1 {
-            self.floor.raise(id.owner, id.counter);
-            self.absorb(id.owner);
-        } else {
-            self.above.insert(id);
-        }
+        let Err(at) = self.above.binary_search(&id) else { return false };
+        self.above.insert(at, id);
+        self.absorb(id.owner);
         true
+    }
+
+    /// Puts in all of `ids`, at the price of one sort.
+    pub fn insert_all(&mut self, ids: impl IntoIterator<Item = CommandId>) {
+        let before = self.above.len();
+        self.above.extend(ids);
+        if self.above.len() == before {
+            return;
+        }
+        let floor = &self.floor;
+        self.above.retain(|id| !floor.contains(*id));
+        // Two sorted runs, mostly: what a merge sort is quick at.
+        self.above.sort();
+        self.above.dedup();
+        self.absorb_all();
     }
 
     /// Puts in every command of a floor.
     pub fn insert_floor(&mut self, floor: &Floor) {
-        for (owner, counter) in floor.iter() {
-            if counter <= self.floor.of(owner) {
-                continue;
-            }
-            self.floor.raise(owner, counter);
-            let low = CommandId::new(owner, 0);
-            let covered: Vec<CommandId> =
-                self.above.range(low..=CommandId::new(owner, counter)).copied().collect();
-            for id in covered {
-                self.above.remove(&id);
-            }
-            self.absorb(owner);
+        if self.floor.covers(floor) {
+            return;
         }
+        self.floor.raise_to(floor);
+        let raised = &self.floor;
+        self.above.retain(|id| !raised.contains(*id));
+        self.absorb_all();
     }
 
     /// Puts in all of `other`.
     pub fn extend(&mut self, other: &IdSet) {
         self.insert_floor(&other.floor);
-        for id in &other.above {
-            self.insert(*id);
-        }
+        self.insert_all(other.above());
     }
 
     /// Whether all of `other` is in it.
@@ -181,21 +198,20 @@ impl IdSet {
     /// The first command after `after` that is in this set and not in `done`.
     pub fn next_not_in(&self, done: &IdSet, after: Option<CommandId>) -> Option<CommandId> {
         let from_floor = self.next_of_floor(done, after);
-        let low = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        let from_above =
-            self.above.range((low, std::ops::Bound::Unbounded)).copied().find(|id| !done.contains(*id));
+        let passed = after.map_or(0, |after| self.above.partition_point(|id| *id <= after));
+        let from_above = self.above[passed..].iter().copied().find(|id| !done.contains(*id));
         from_floor.into_iter().chain(from_above).min()
     }
 
     fn next_of_floor(&self, done: &IdSet, after: Option<CommandId>) -> Option<CommandId> {
         let first = after.map_or(NodeId(0), |id| id.owner);
-        self.floor.0.range(first..).find_map(|(owner, last)| {
-            let passed = after.filter(|id| id.owner == *owner).map_or(0, |id| id.counter);
-            let mut next = CommandId::new(*owner, passed.max(done.floor.of(*owner)) + 1);
-            while done.above.contains(&next) {
+        self.floor.iter().filter(|(owner, _)| *owner >= first).find_map(|(owner, last)| {
+            let passed = after.filter(|id| id.owner == owner).map_or(0, |id| id.counter);
+            let mut next = CommandId::new(owner, passed.max(done.floor.of(owner)) + 1);
+            while done.above.binary_search(&next).is_ok() {
                 next.counter += 1;
             }
-            (next.counter <= *last).then_some(next)
+            (next.counter <= last).then_some(next)
         })
     }
 
@@ -214,11 +230,26 @@ impl IdSet {
         self.floor.is_empty() && self.above.is_empty()
     }
 
+    /// Moves what has no gap below it any more into the floor.
     fn absorb(&mut self, owner: NodeId) {
-        let mut next = CommandId::new(owner, self.floor.of(owner) + 1);
-        while self.above.remove(&next) {
-            self.floor.raise(owner, next.counter);
-            next.counter += 1;
+        let first = self.above.partition_point(|id| id.owner < owner);
+        let mut last = self.floor.of(owner);
+        let mut end = first;
+        while self.above.get(end).is_some_and(|id| *id == CommandId::new(owner, last + 1)) {
+            last += 1;
+            end += 1;
+        }
+        if end > first {
+            self.above.drain(first..end);
+            self.floor.raise(owner, last);
+        }
+    }
+
+    fn absorb_all(&mut self) {
+        let mut at = 0;
+        while let Some(owner) = self.above.get(at).map(|id| id.owner) {
+            self.absorb(owner);
+            at += self.above[at..].partition_point(|id| id.owner <= owner);
         }
     }
 }
@@ -226,35 +257,23 @@ impl IdSet {
 impl FromIterator<CommandId> for IdSet {
     fn from_iter<T: IntoIterator<Item = CommandId>>(ids: T) -> IdSet {
         let mut set = IdSet::default();
-        for id in ids {
-            set.insert(id);
-        }
+        set.insert_all(ids);
         set
     }
 }
 
 impl From<Floor> for IdSet {
     fn from(floor: Floor) -> IdSet {
-        IdSet { floor, above: BTreeSet::new() }
+        IdSet { floor, above: Vec::new() }
     }
 }
 
-impl From<(Floor, BTreeSet<CommandId>)> for IdSet {
-    fn from((floor, above): (Floor, BTreeSet<CommandId>)) -> IdSet {
-        // A peer's set need not have the one form.
-        let floor = Floor::from_iter(floor.0);
-        let mut set = IdSet::default();
-        set.insert_floor(&floor);
-        for id in above.into_iter().filter(|id| id.counter > 0) {
-            set.insert(id);
-        }
+impl From<(Floor, Vec<CommandId>)> for IdSet {
+    // A peer's set need not have the one form.
+    fn from((floor, above): (Floor, Vec<CommandId>)) -> IdSet {
+        let mut set = IdSet::from(floor);
+        set.insert_all(above.into_iter().filter(|id| id.counter > 0));
         set
-    }
-}
-
-impl From<IdSet> for (Floor, BTreeSet<CommandId>) {
-    fn from(set: IdSet) -> (Floor, BTreeSet<CommandId>) {
-        (set.floor, set.above)
     }
 }
 
@@ -273,6 +292,8 @@ impl fmt::Display for IdSet {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn id(owner: u64, counter: u64) -> CommandId {
@@ -287,7 +308,12 @@ mod tests {
         backward.insert_floor(&Floor::from_iter([(NodeId(1), 1)]));
         assert_eq!(forward, backward);
         assert_eq!(forward.to_string(), "{n1.1-3, n2.4}");
-        assert_eq!(IdSet::from((backward.floor.clone(), [id(1, 2), id(2, 4)].into())), forward);
+        let unordered = vec![id(2, 4), id(1, 2), id(2, 4), id(2, 0)];
+        assert_eq!(
+            IdSet::from((backward.floor.clone(), unordered)),
+            forward,
+            "a peer's set takes the one form"
+        );
     }
 
     /// Every set over two owners with three commands each, against a plain set.

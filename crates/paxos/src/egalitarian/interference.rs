@@ -103,14 +103,17 @@ impl<K: Clone + Ord> Index<K> {
         }
     }
 
-    /// The commands that touch `extents`.
-    pub fn touching(&self, extents: &[Extent<K>]) -> BTreeSet<CommandId> {
-        let mut found = BTreeSet::new();
+    /// The commands that touch `extents`, in order.
+    pub fn touching(&self, extents: &[Extent<K>]) -> Vec<CommandId> {
+        let mut found = Vec::new();
         for extent in extents.iter().filter(|extent| !extent.is_empty()) {
             found.extend(self.keys.range(extent.bounds()).flat_map(|(_, ids)| ids));
         }
         let touches = |wide: &Vec<Extent<K>>| wide.iter().any(|w| extents.iter().any(|e| e.touches(w)));
         found.extend(self.wide.iter().filter(|(_, wide)| touches(wide)).map(|(id, _)| *id));
+        // One run, of one key, mostly: sorted already.
+        found.sort();
+        found.dedup();
         found
     }
 }

@@ -166,15 +166,12 @@ impl<C: Command> Table<C> {
         all.insert_floor(&self.answers);
         all.extend(&self.installed);
         if !mutant!(EpaxosNopInterferesWithNothing) {
-            self.nops.iter().filter(|nop| **nop != id).for_each(|nop| {
-                all.insert(*nop);
-            });
+            all.insert_all(self.nops.iter().copied().filter(|nop| *nop != id));
         }
-        for other in self.index.touching(&command.extents()) {
-            if other != id && !all.contains(other) && self.holds_interfering(other, command) {
-                all.insert(other);
-            }
-        }
+        let mut touching = self.index.touching(&command.extents());
+        touching
+            .retain(|other| *other != id && !all.contains(*other) && self.holds_interfering(*other, command));
+        all.insert_all(touching);
         all
     }
 
