@@ -271,6 +271,10 @@ impl From<Floor> for IdSet {
 impl From<(Floor, Vec<CommandId>)> for IdSet {
     // A peer's set need not have the one form.
     fn from((floor, above): (Floor, Vec<CommandId>)) -> IdSet {
+        let in_order = above.is_sorted_by(|a, b| a < b);
+        if in_order && above.iter().all(|id| id.counter > floor.of(id.owner) + 1) {
+            return IdSet { floor, above };
+        }
         let mut set = IdSet::from(floor);
         set.insert_all(above.into_iter().filter(|id| id.counter > 0));
         set

@@ -206,7 +206,7 @@ impl<C: Command + Serialize + DeserializeOwned> Protocol for Replica<C> {
             self.look();
         }
         if self.timing.next_status <= now {
-            self.timing.next_status = now + self.timing.patience;
+            self.timing.next_status = now + self.timing.patience / REPEATS;
             let present = self.worth_waiting_for();
             self.core.tell_status(&present);
         }

@@ -21,8 +21,8 @@ pub trait Hosted: Protocol<Command = Submission<Command>> + 'static {
     /// What its program is called.
     const PROGRAM: &'static str;
 
-    /// What is so once these records are durable, where votes are cast in slots.
-    fn durable(_records: &[Self::Record]) -> Vec<Fact> {
+    /// What is so once these records are durable, where votes are cast in slots. They are read only where they are asked for.
+    fn durable(_records: impl Iterator<Item = Self::Record>) -> Vec<Fact> {
         Vec::new()
     }
 
@@ -63,14 +63,14 @@ fn digests(entry: &Entry<Submission<Command>>) -> (Digest, Vec<Digest>) {
 impl Hosted for Forwarding<Submission<Command>> {
     const PROGRAM: &'static str = "multi-textbook";
 
-    fn durable(records: &[Self::Record]) -> Vec<Fact> {
-        let facts = records.iter().filter_map(|record| match record {
+    fn durable(records: impl Iterator<Item = Self::Record>) -> Vec<Fact> {
+        let facts = records.filter_map(|record| match record {
             Record::Log(LogRecord::Vote { slot, ballot, entry }) => {
-                let (value, commands) = digests(entry);
-                Some(Fact::Voted { slot: *slot, ballot: *ballot, value, commands })
+                let (value, commands) = digests(&entry);
+                Some(Fact::Voted { slot, ballot, value, commands })
             }
             Record::Log(LogRecord::Chosen { slot, entry }) => {
-                Some(Fact::Chosen { slot: *slot, value: digests(entry).0 })
+                Some(Fact::Chosen { slot, value: digests(&entry).0 })
             }
             Record::Log(LogRecord::Commit { .. }) => None,
             Record::State(state) => Some(Fact::Promised { ballot: state.promised }),
@@ -109,12 +109,12 @@ impl Hosted for raft::Raft<Submission<Command>> {
     // else be elected.
     const BEARS_PARTIAL_LINKS: bool = false;
 
-    fn durable(records: &[Self::Record]) -> Vec<Fact> {
-        let facts = records.iter().filter_map(|record| match record {
+    fn durable(records: impl Iterator<Item = Self::Record>) -> Vec<Fact> {
+        let facts = records.filter_map(|record| match record {
             raft::Record::Entry { index, previous, entry } => {
                 let digests = entry.commands.iter().map(digest);
                 let value = digests.fold(Digest::EMPTY, |value, command| value.and(command.0));
-                Some(Fact::Logged { index: *index, term: entry.term, previous: *previous, value })
+                Some(Fact::Logged { index, term: entry.term, previous, value })
             }
             raft::Record::Term { .. } | raft::Record::Base(_) => None,
         });

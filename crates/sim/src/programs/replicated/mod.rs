@@ -296,9 +296,10 @@ impl<P: Hosted> Replicated<P> {
             Output::Append { write, mark, records, again } => {
                 self.home.append(mark, &records);
                 let read = |record: &Bytes| decode(record).expect("a replica reads what it wrote");
-                let records: Vec<P::Record> = records.iter().map(read).collect();
                 let (facts, newest, _) = self.journal_task();
-                facts.extend(if again { Vec::new() } else { P::durable(&records) });
+                if !again {
+                    facts.extend(P::durable(records.iter().map(read)));
+                }
                 *newest = Some(write);
             }
             Output::WriteSnapshot { generation, bytes } => {
