@@ -179,6 +179,8 @@ marks! {
     EpaxosLateReport,
     /// A replica had forgotten what speaks against a command.
     EpaxosForgottenConflict,
+    /// A command waited for others of its replica before it was proposed, lest their cycle grow for ever.
+    EpaxosDeferred,
     /// A command that had become a no-op was proposed again by its owner.
     EpaxosProposedAgain,
     /// Commands that depend on each other were executed together.

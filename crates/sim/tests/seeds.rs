@@ -222,16 +222,28 @@ fn a_thousand_textbook_stores_survive_all_faults_by_raft() {
 }
 
 #[test]
-fn textbook_stores_survive_all_faults_by_egalitarian_paxos() {
+fn a_thousand_textbook_stores_survive_all_faults_by_egalitarian_paxos() {
     assert_replicates::<replicated::Egalitarian>(
-        100,
+        1_000,
         &[
+            Mark::DamageRefused,
+            Mark::EpaxosCollected,
             Mark::EpaxosCycleOfThree,
+            Mark::EpaxosDeferred,
+            Mark::EpaxosFastPath,
+            Mark::EpaxosFetched,
+            Mark::EpaxosInvalidated,
+            Mark::EpaxosLateReport,
             Mark::EpaxosNobodyKnew,
+            Mark::EpaxosOwnerAnswered,
             Mark::EpaxosProposedAgain,
+            Mark::EpaxosSlowPath,
             Mark::EpaxosValidated,
+            Mark::EpaxosVoteTakenOver,
             Mark::EpaxosWaited,
+            Mark::EpaxosWaitEndedWell,
             Mark::RepeatedSubmissionDropped,
+            Mark::SubmissionOfferedAgain,
         ],
     );
 }

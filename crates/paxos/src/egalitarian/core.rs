@@ -59,8 +59,7 @@ pub enum Output<C> {
     },
 }
 
-/// How many own commands may wait for their execution: the bound on how far cycles of commands that keep arriving
-/// can grow.
+/// How many own commands may wait for their execution.
 pub const WINDOW: u64 = 4096;
 
 /// How many dependencies are looked at before somebody else has a turn.
@@ -245,6 +244,12 @@ impl<C: Command> Core<C> {
             return Err(command);
         }
         Ok(self.submit(command, None))
+    }
+
+    /// How many own commands that interfere with `command` wait for their execution.
+    pub fn interfering_in_flight(&self, command: &C) -> usize {
+        let interfering = self.table.interfering(command).into_iter();
+        interfering.filter(|id| id.owner == self.id && !self.executed().contains(*id)).count()
     }
 
     pub(super) fn submit(&mut self, command: C, instead_of: Option<CommandId>) -> CommandId {

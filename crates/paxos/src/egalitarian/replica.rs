@@ -1,10 +1,11 @@
 //! A replica: the timeless [`Core`] and the deadlines that make it live.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use synod_probe::mark;
 
 use crate::backoff::Backoff;
 use crate::ballot::Ballot;
@@ -25,6 +26,8 @@ use crate::time::Time;
 pub struct Replica<C: Command> {
     core: Core<C>,
     timing: Timing,
+    /// Commands that wait until others of this replica, with which they interfere, are executed.
+    deferred: VecDeque<C>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +54,17 @@ struct Watch {
 
 /// How often a recoverer asks with one ballot: whoever says nothing may have gone.
 const ASKED_MAX: u32 = 3;
+
+/// How many own commands that interfere with each other may wait for their execution. Commands that keep arriving would
+/// otherwise keep each other waiting for ever: each of a cycle depends on a newer one that is not committed yet. So a
+/// cycle has at most so many commands of each replica, and is executed when they are committed.
+const INTERFERING_MAX: usize = 8;
+
+/// How many commands may be deferred. The driver offers others again later.
+const DEFERRED_MAX: usize = 4096;
+
+/// How many of them are looked at when something was executed.
+const DEFERRED_LOOKED_AT: usize = 64;
 
 /// Of each owner, so many open commands are looked after at a time.
 const WATCHED_MAX: usize = 64;
@@ -79,12 +93,36 @@ impl<C: Command> Replica<C> {
             heard: BTreeMap::new(),
             watches: BTreeMap::new(),
         };
-        Ok(Replica { core: Core::new(start.id, quorums, recovered), timing })
+        let core = Core::new(start.id, quorums, recovered);
+        Ok(Replica { core, timing, deferred: VecDeque::new() })
     }
 
     /// The replica without its deadlines.
     pub fn core(&self) -> &Core<C> {
         &self.core
+    }
+
+    /// Proposes `command`, or gives it back if there is no room for it now.
+    fn offer(&mut self, command: C) -> Option<C> {
+        if self.core.interfering_in_flight(&command) >= INTERFERING_MAX {
+            return Some(command);
+        }
+        self.core.propose(command).err()
+    }
+
+    /// Something was executed: some of those deferred may be proposed now. Of those that interfere with each other,
+    /// none overtakes another.
+    fn propose_deferred(&mut self) {
+        let mut waiting = Vec::new();
+        for _ in 0..self.deferred.len().min(DEFERRED_LOOKED_AT) {
+            let Some(command) = self.deferred.pop_front() else { break };
+            let refused = match waiting.iter().any(|other: &C| other.interferes(&command)) {
+                true => Some(command),
+                false => self.offer(command),
+            };
+            waiting.extend(refused);
+        }
+        waiting.into_iter().rev().for_each(|command| self.deferred.push_front(command));
     }
 
     /// Looks after every command that is not decided: asks again, or recovers it.
@@ -169,12 +207,20 @@ impl<C: Command + Serialize + DeserializeOwned> Protocol for Replica<C> {
 
     fn propose(&mut self, now: Time, command: C) {
         self.timing.now = now;
-        // A full window refuses: the driver asks again later.
-        let _ = self.core.propose(command);
+        let refused = match self.deferred.iter().any(|other| other.interferes(&command)) {
+            true => Some(command),
+            false => self.offer(command),
+        };
+        if let Some(refused) = refused
+            && self.deferred.len() < DEFERRED_MAX
+        {
+            mark!(EpaxosDeferred);
+            self.deferred.push_back(refused);
+        }
     }
 
     fn propose_again(&mut self, now: Time, command: C) {
-        if !self.core.is_in_flight(&command) {
+        if !self.core.is_in_flight(&command) && !self.deferred.contains(&command) {
             self.propose(now, command);
         }
     }
@@ -209,6 +255,7 @@ impl<C: Command + Serialize + DeserializeOwned> Protocol for Replica<C> {
             self.timing.next_status = now + self.timing.patience / REPEATS;
             let present = self.worth_waiting_for();
             self.core.tell_status(&present);
+            self.propose_deferred();
         }
     }
 
@@ -219,6 +266,7 @@ impl<C: Command + Serialize + DeserializeOwned> Protocol for Replica<C> {
                 core::Output::Send { to, message } => Output::Send { to, message },
                 core::Output::Persist { token, records } => Output::Persist { token, records },
                 core::Output::Execute { commands } => {
+                    self.propose_deferred();
                     Output::Execute { commands: commands.into_iter().map(|(_, command)| command).collect() }
                 }
                 core::Output::StateNeeded { from } => Output::StateNeeded { from },
@@ -245,7 +293,9 @@ impl<C: Command + Serialize + DeserializeOwned> Protocol for Replica<C> {
 
     fn install(&mut self, now: Time, position: &IdSet) -> bool {
         self.timing.now = now;
-        self.core.install(position)
+        let installed = self.core.install(position);
+        self.propose_deferred();
+        installed
     }
 
     fn standing(&self) -> Standing {

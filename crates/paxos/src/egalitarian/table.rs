@@ -168,17 +168,21 @@ impl<C: Command> Table<C> {
         if !mutant!(EpaxosNopInterferesWithNothing) {
             all.insert_all(self.nops.iter().copied().filter(|nop| *nop != id));
         }
-        let mut touching = self.index.touching(&command.extents());
-        touching
-            .retain(|other| *other != id && !all.contains(*other) && self.holds_interfering(*other, command));
-        all.insert_all(touching);
+        let others = self.interfering(command).into_iter().filter(|other| *other != id);
+        let others: Vec<CommandId> = others.filter(|other| !all.contains(*other)).collect();
+        all.insert_all(others);
         all
     }
 
-    fn holds_interfering(&self, other: CommandId, command: &C) -> bool {
-        let Some(instance) = self.instances.get(&other) else { return false };
-        instance.held == Held::Command
-            && instance.command.as_ref().is_some_and(|held| held.interferes(command))
+    /// The commands held here that interfere with `command`, in order.
+    pub fn interfering(&self, command: &C) -> Vec<CommandId> {
+        let interferes = |instance: &Instance<C>| {
+            instance.held == Held::Command
+                && instance.command.as_ref().is_some_and(|held| held.interferes(command))
+        };
+        let mut touching = self.index.touching(&command.extents());
+        touching.retain(|other| self.instances.get(other).is_some_and(interferes));
+        touching
     }
 
     /// What speaks against `id` depending on `deps` only: interfering commands outside of them that do not depend

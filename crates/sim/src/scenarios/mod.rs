@@ -9,6 +9,8 @@
 //! How to add one is told in `docs/scenarios.md`, whose example is compiled and run with the tests.
 
 mod decree;
+mod egalitarian;
+mod fast;
 mod ladder;
 mod members;
 mod primary_backup;
@@ -377,5 +379,65 @@ const ALL: &[Scenario] = &[
         name: "flp",
         title: "an adversary delays the decision for ever, harms nothing, and stops",
         run: decree::loose::flp,
+    },
+    Scenario {
+        name: "fast-path",
+        title: "in a fast round a value is chosen without being proposed by a coordinator",
+        run: fast::fast_path,
+    },
+    Scenario {
+        name: "fast-collision",
+        title: "two values collide in a fast round, and the coordinator recovers",
+        run: fast::collision,
+    },
+    Scenario {
+        name: "fast-collision-uncoordinated",
+        title: "two values collide in a fast round, and the acceptors recover by themselves",
+        run: fast::collision_uncoordinated,
+    },
+    Scenario {
+        name: "fast-divided",
+        title: "who hears of divided votes picks the value that may have been chosen",
+        run: fast::divided,
+    },
+    Scenario {
+        name: "fast-any-again",
+        title: "permission to vote that comes again gives no second vote",
+        run: fast::any_again,
+    },
+    Scenario {
+        name: "egalitarian-fast-path",
+        title: "every replica commits in one round trip, and nobody misses the dead",
+        run: egalitarian::fast_path,
+    },
+    Scenario {
+        name: "egalitarian-owner-dies",
+        title: "a command committed and answered by a replica that died is not lost",
+        run: egalitarian::owner_dies,
+    },
+    Scenario {
+        name: "egalitarian-two-recoveries",
+        title: "two recover the same command at once, and agree",
+        run: egalitarian::two_recoveries,
+    },
+    Scenario {
+        name: "egalitarian-waiting",
+        title: "a recovery waits for another that may speak against it",
+        run: egalitarian::waiting,
+    },
+    Scenario {
+        name: "egalitarian-cycle",
+        title: "three commands that depend on each other are executed in one order",
+        run: egalitarian::cycle,
+    },
+    Scenario {
+        name: "egalitarian-endless",
+        title: "conflicts that never end do not keep commands from being executed",
+        run: egalitarian::endless,
+    },
+    Scenario {
+        name: "egalitarian-once",
+        title: "a command that became a no-op is proposed again and executed once",
+        run: egalitarian::once,
     },
 ];

@@ -183,6 +183,13 @@ impl<P: Program> Stage<P> {
         count
     }
 
+    /// Waits until a message of this name is held back; complains if none is within so many milliseconds.
+    pub fn until_held(&mut self, name: &str, from: From, to: To, milliseconds: u64) -> bool {
+        let pattern = pattern(name, from, to);
+        let what = format!("held back: {pattern}");
+        self.until(&what, milliseconds, |world| world.held(&pattern) > 0)
+    }
+
     /// How many messages of this name (any, if it is empty) are held back.
     pub fn held(&self, name: &str, from: From, to: To) -> usize {
         self.world.held(&pattern(name, from, to))

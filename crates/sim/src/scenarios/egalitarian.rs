@@ -1,0 +1,179 @@
+//! Scenarios of Egalitarian Paxos: the textbook store without a leader (`facts/paxos.md` §8.54 to 60 by number; the 24
+//! steps of §8.55 are a script of the core's, `crates/paxos/tests/egalitarian_scripts.rs`).
+
+use crate::history::Answer;
+use crate::programs::replicated::Egalitarian;
+use crate::scenarios::Outcome;
+use crate::scenarios::stage::{Asked, FROM_ANYONE, Stage, TO_ANYONE, from, to};
+
+fn holds(value: &str) -> Answer {
+    Answer::Value(Some(value.to_owned()))
+}
+
+/// So many replicas, up and in touch.
+fn started(seed: u64, count: u64) -> Stage<Egalitarian> {
+    let mut stage = Stage::new(seed, count);
+    stage.pass(700);
+    stage
+}
+
+impl Stage<Egalitarian> {
+    /// Every running replica answers that `key` holds this.
+    fn expect_everywhere(&mut self, nodes: &[u64], key: &str, value: &str) {
+        for node in nodes {
+            let asked = self.client(1_000 + node).gets(key).at(*node);
+            self.expect_told(asked, &holds(value));
+        }
+    }
+
+    fn expect_done(&mut self, asked: &[Asked]) {
+        for asked in asked {
+            self.expect_told(*asked, &Answer::Done);
+        }
+    }
+}
+
+/// Three clients write different keys at three replicas at once. Each is answered after one round trip: nobody is ever
+/// asked to accept anything, and the death of any one replica stops nobody.
+pub fn fast_path(seed: u64) -> Outcome {
+    let mut stage = started(seed, 3);
+    stage.lose("accept", FROM_ANYONE, TO_ANYONE);
+    let first: Vec<Asked> =
+        (1..=3).map(|node| stage.client(node).puts(&format!("k{node}"), "1").at(node)).collect();
+    stage.expect_done(&first);
+    stage.dies(2);
+    let second: Vec<Asked> =
+        [1, 3].map(|node| stage.client(node).puts(&format!("k{node}"), "2").at(node)).to_vec();
+    stage.pass(5);
+    let answered = second.iter().all(|asked| !stage.waits(*asked));
+    stage.expect(answered, "within 5 ms, without waiting for anybody to be elected");
+    stage.expect_done(&second);
+    stage.finish()
+}
+
+/// §8.54: the owner commits with one other's help, answers its client, and dies before anybody hears of it.
+pub fn owner_dies(seed: u64) -> Outcome {
+    let mut stage = started(seed, 3);
+    stage.lose("pre-accept", from(1), to(3));
+    for name in ["commit", "status", "fetched"] {
+        stage.lose(name, from(1), TO_ANYONE);
+    }
+    let asked = stage.client(1).puts("x", "1").at(1);
+    stage.expect_told(asked, &Answer::Done);
+    stage.dies(1);
+    stage.expect_everywhere(&[2, 3], "x", "1");
+    stage.finish()
+}
+
+/// §8.56: n1 dies while it asks, and n2 and n3 recover its command at the same time.
+pub fn two_recoveries(seed: u64) -> Outcome {
+    let mut stage = started(seed, 5);
+    for other in [4, 5] {
+        stage.lose("pre-accept", from(1), to(other));
+    }
+    stage.lose("pre-accept-ok", FROM_ANYONE, to(1));
+    stage.hold("recover", FROM_ANYONE, TO_ANYONE);
+    stage.client(1).puts("x", "1").at(1);
+    stage.pass(20);
+    stage.dies(1);
+    stage.until_held("recover", from(2), TO_ANYONE, 5_000);
+    stage.until_held("recover", from(3), TO_ANYONE, 5_000);
+    stage.deliver("recover", from(3), to(4));
+    stage.deliver("recover", from(2), to(4));
+    stage.deliver("recover", from(2), to(5));
+    stage.deliver("recover", from(3), to(5));
+    stage.let_through("recover", FROM_ANYONE, TO_ANYONE);
+    stage.deliver("recover", FROM_ANYONE, TO_ANYONE);
+    let after = stage.client(2).puts("x", "2").at(2);
+    stage.expect_done(&[after]);
+    stage.expect_everywhere(&[2, 3, 4, 5], "x", "2");
+    stage.finish()
+}
+
+/// §8.57: the owners of two commands that interfere are gone. n1's may have been committed on the fast path, and n2's
+/// speaks against it: its recovery has to wait. n2's cannot have been, becomes a no-op, and ends the wait.
+pub fn waiting(seed: u64) -> Outcome {
+    let mut stage = started(seed, 5);
+    for (owner, others) in [(1, &[2, 5][..]), (2, &[1, 3, 4])] {
+        for other in others {
+            stage.lose("pre-accept", from(owner), to(*other));
+        }
+        stage.lose("pre-accept-ok", FROM_ANYONE, to(owner));
+    }
+    stage.hold("recover n2.1", FROM_ANYONE, TO_ANYONE);
+    stage.hold("waiting n1.1,", FROM_ANYONE, TO_ANYONE);
+    stage.client(1).puts("x", "1").at(1);
+    stage.client(2).puts("x", "2").at(2);
+    stage.pass(20);
+    stage.dies(1);
+    stage.dies(2);
+    stage.until_held("waiting n1.1,", FROM_ANYONE, TO_ANYONE, 10_000);
+    stage.let_through("recover n2.1", FROM_ANYONE, TO_ANYONE);
+    stage.deliver("recover n2.1", FROM_ANYONE, TO_ANYONE);
+    stage.let_through("waiting n1.1,", FROM_ANYONE, TO_ANYONE);
+    stage.deliver("waiting n1.1,", FROM_ANYONE, TO_ANYONE);
+    stage.expect_everywhere(&[3, 4, 5], "x", "1");
+    stage.finish()
+}
+
+/// §8.58: three commands on one key, each of which depends on the next: n1's on n2's, n2's on n3's, n3's on n1's. All
+/// three are executed at once, everywhere in the order of their identities.
+pub fn cycle(seed: u64) -> Outcome {
+    let mut stage = started(seed, 3);
+    for (owner, next, other) in [(1, 2, 3), (2, 3, 1), (3, 1, 2)] {
+        stage.lose("pre-accept", from(owner), to(other));
+        stage.hold("pre-accept", from(owner), to(next));
+    }
+    let asked: Vec<Asked> =
+        (1..=3).map(|node| stage.client(node).puts("x", &node.to_string()).at(node)).collect();
+    stage.pass(20);
+    let arrived = stage.deliver("pre-accept", FROM_ANYONE, TO_ANYONE);
+    stage.expect(arrived >= 3, "each asks the next one, which has a command of its own by then");
+    for (owner, next, other) in [(1, 2, 3), (2, 3, 1), (3, 1, 2)] {
+        stage.let_through("pre-accept", from(owner), to(other));
+        stage.let_through("pre-accept", from(owner), to(next));
+    }
+    stage.expect_done(&asked);
+    stage.expect_everywhere(&[1, 2, 3], "x", "3");
+    stage.finish()
+}
+
+/// §8.59: three clients write one key without a pause, so that every command depends on others that are not committed.
+/// Each is answered all the same while the others go on.
+pub fn endless(seed: u64) -> Outcome {
+    const ROUNDS: u64 = 100;
+    let mut stage = started(seed, 3);
+    let mut asked = Vec::new();
+    for round in 0..ROUNDS {
+        for node in 1..=3 {
+            let client = 3 * round + node;
+            asked.push(stage.client(client).appends("x", "+").at(node));
+        }
+        stage.world.run_until(stage.world.now() + 300_000);
+    }
+    let answered = asked.iter().filter(|asked| !stage.waits(**asked)).count();
+    stage.expect(answered > asked.len() / 2, format!("{answered} are answered while others keep coming"));
+    stage.expect_done(&asked);
+    let all = "+".repeat(asked.len());
+    stage.expect_everywhere(&[1, 2, 3], "x", &all);
+    stage.finish()
+}
+
+/// §8.60: n1 is slow, and n2 recovers its command. n1 answers that it has not committed it, so it becomes a no-op. n1
+/// proposes it again under another identity, and it is executed once.
+pub fn once(seed: u64) -> Outcome {
+    let mut stage = started(seed, 3);
+    stage.lose("pre-accept n1.1", from(1), to(3));
+    stage.hold("pre-accept-ok n1.1", from(2), to(1));
+    stage.lose("recover", FROM_ANYONE, to(3));
+    stage.lose("recover", from(3), TO_ANYONE);
+    stage.hold("commit n1.1 no-op", FROM_ANYONE, to(3));
+    let asked = stage.client(1).appends("x", "a").at(1);
+    stage.until_held("commit n1.1 no-op", FROM_ANYONE, to(3), 10_000);
+    stage.let_through("commit n1.1 no-op", FROM_ANYONE, to(3));
+    stage.deliver("commit n1.1 no-op", FROM_ANYONE, to(3));
+    stage.deliver("pre-accept-ok n1.1", from(2), to(1));
+    stage.expect_done(&[asked]);
+    stage.expect_everywhere(&[1, 2, 3], "x", "a");
+    stage.finish()
+}
