@@ -1,5 +1,6 @@
 //! The one binary: members, and what talks to them.
 
+mod bench;
 mod check;
 mod client;
 mod config;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use bench::BenchOptions;
 use check::CheckOptions;
 use client::ClientCommand;
 use config::ServeOptions;
@@ -49,6 +51,9 @@ enum Command {
     /// Runs whole clusters in a simulated world that tries to break them
     #[command(after_help = sim::EXAMPLES)]
     Sim(Box<SimOptions>),
+    /// Measures the protocols side by side on this machine
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(BenchOptions),
     #[command(flatten)]
     Client(ClientCommand),
 }
@@ -64,6 +69,7 @@ fn main() -> ExitCode {
         Command::Dev(options) => dev::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Sim(options) => sim::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Client(command) => block_on(client::run(command)),
     }
 }

@@ -27,7 +27,8 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    fn name(self) -> &'static str {
+    /// As users write it.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Protocol::Multi => "multi",
             Protocol::Egalitarian => "egalitarian",

@@ -24,7 +24,7 @@ pub struct Common {
 }
 
 /// Parses `500ms`, `5s`, `1.5m`; a bare number is seconds.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let seconds_in_unit = match &text[digits.len()..] {
         "ms" => 0.001,

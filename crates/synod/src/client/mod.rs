@@ -4,7 +4,7 @@
 //! 4 a write was sent and no answer came, so nobody knows whether it was done.
 
 mod append;
-mod args;
+pub(crate) mod args;
 mod compact;
 mod connection;
 mod del;
