@@ -153,6 +153,14 @@ marks! {
     FastFellBack,
     /// A permission to vote for any value came again to an acceptor that had voted.
     FastAnyCameAgain,
+    /// The loser of an open slot proposed its commands again.
+    FastLogLoserProposedAgain,
+    /// A leader ended a window after a slot had to be recovered.
+    FastLogFellBack,
+    /// A leader opened another window in the same ballot.
+    FastLogWindowReopened,
+    /// A leader had a no-op voted for in an open slot that nobody filled.
+    FastLogOpenSlotFilled,
     /// An owner committed a command after one round trip.
     EpaxosFastPath,
     /// An owner needed a second round trip.

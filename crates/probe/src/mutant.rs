@@ -277,6 +277,16 @@ mutants! {
         /// A learner adds up the votes of a fast round whatever they are for.
         FastVotesAddedUp,
     }
+    "Fast Paxos as a log" {
+        /// A writer goes on in the slots that one leader opened with the ballot of the next.
+        FastLogGrantOutlivesBallot,
+        /// A leader leaves the open slots that nobody has filled.
+        FastLogOpenSlotsLeft,
+        /// A leader proposes in the classic round of slots that it has opened, without having heard what was voted for.
+        FastLogOpenSlotTakenForOwn,
+        /// A leader closes an open slot with a no-op, whatever was voted for.
+        FastLogClosedWithNoop,
+    }
     "Raft, beside Paxos" {
         /// A node votes for a second candidate in one term.
         RaftVotesTwice,

@@ -110,6 +110,9 @@ const CALM_SEEDS: u64 = 20;
 /// Rules that no other protocol has: only its spaces are asked about them.
 const EGALITARIAN: &str = "Egalitarian Paxos";
 
+/// Rules of the log of Fast Paxos only, which no space is about.
+const FAST_LOG: &str = "Fast Paxos as a log";
+
 /// Hunts `mutant` on this thread.
 pub fn hunt(mutant: Mutant, effort: Effort) -> Hunt {
     activate(Some(mutant));
@@ -118,12 +121,15 @@ pub fn hunt(mutant: Mutant, effort: Effort) -> Hunt {
     let is_leaderless = mutant.rule() == EGALITARIAN;
     let simulator = if is_leaderless {
         None
+    } else if mutant.rule() == FAST_LOG {
+        simulate::<replicated::FastLog>(0..effort.seeds, Profile::All)
     } else {
         simulate::<SingleDecree>(0..easy, Profile::All)
             .or_else(|| simulate::<Fast>(0..easy, Profile::All))
             .or_else(|| simulate::<Member>(0..calm, Profile::Calm))
             .or_else(|| simulate::<Member>(0..easy, Profile::All))
             .or_else(|| simulate::<replicated::Multi>(0..easy, Profile::All))
+            .or_else(|| simulate::<replicated::FastLog>(0..easy, Profile::All))
             .or_else(|| simulate::<replicated::Raft>(0..easy, Profile::All))
             .or_else(play)
     };

@@ -201,6 +201,33 @@ fn a_thousand_textbook_stores_survive_all_faults_by_multi_paxos() {
 }
 
 #[test]
+fn a_thousand_textbook_stores_survive_all_faults_by_fast_paxos() {
+    assert_replicates::<replicated::FastLog>(
+        1_000,
+        &[
+            Mark::AnswerLostInCheckpoint,
+            Mark::CheckpointInstalledUnderVotes,
+            Mark::DamageRefused,
+            Mark::DuelLost,
+            Mark::FastAnyCameAgain,
+            Mark::FastChoosableValuePicked,
+            Mark::FastCollision,
+            Mark::FastCoordinatedRecovery,
+            Mark::FastDividedRoundFree,
+            Mark::FastLogFellBack,
+            Mark::FastLogLoserProposedAgain,
+            Mark::FastLogOpenSlotFilled,
+            Mark::FastLogWindowReopened,
+            Mark::FastPathTaken,
+            Mark::FastRoundClosedLate,
+            Mark::OtherThanVotedFetched,
+            Mark::RepeatedSubmissionDropped,
+            Mark::VotedValueTakenOver,
+        ],
+    );
+}
+
+#[test]
 fn a_thousand_textbook_stores_survive_all_faults_by_raft() {
     assert_replicates::<replicated::Raft>(
         1_000,

@@ -60,6 +60,7 @@ const PROTOCOLS: &[(&str, Run)] = &[
     (SingleDecree::NAME, run::run::<SingleDecree>),
     (Fast::NAME, run::run::<Fast>),
     (replicated::Multi::NAME, run::run::<replicated::Multi>),
+    (replicated::FastLog::NAME, run::run::<replicated::FastLog>),
     (replicated::Egalitarian::NAME, run::run::<replicated::Egalitarian>),
     (replicated::Raft::NAME, run::run::<replicated::Raft>),
 ];

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use synod_journal::{Files, MemoryDisk};
 use synod_paxos::config::ClusterId;
 use synod_paxos::egalitarian::replica::Replica;
+use synod_paxos::fast::log::replica::Replica as FastReplica;
 use synod_paxos::multi::forwarding::Forwarding;
 use synod_paxos::node::NodeId;
 use synod_replica::driver::{self, Settings};
@@ -22,6 +23,8 @@ use crate::serve::StopSignals;
 pub enum Protocol {
     /// Multi-Paxos: a leader and a log
     Multi,
+    /// Fast Paxos: a leader that opens slots of the log to any one busy writer
+    Fast,
     /// Egalitarian Paxos: no leader, and an order only where it shows
     Egalitarian,
 }
@@ -31,6 +34,7 @@ impl Protocol {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Protocol::Multi => "multi",
+            Protocol::Fast => "fast",
             Protocol::Egalitarian => "egalitarian",
         }
     }
@@ -78,6 +82,7 @@ pub(crate) async fn run(protocol: Protocol, options: &DevOptions) -> Result<(), 
         running.spawn(async move {
             let ended = match protocol {
                 Protocol::Multi => driver::run::<Forwarding<Submission<Command>>>(settings).await,
+                Protocol::Fast => driver::run::<FastReplica<Submission<Command>>>(settings).await,
                 Protocol::Egalitarian => driver::run::<Replica<Submission<Command>>>(settings).await,
             };
             let reason = ended.map_or_else(|error| error.to_string(), |()| "it ended".to_owned());

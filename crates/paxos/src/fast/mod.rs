@@ -15,6 +15,7 @@ pub mod acceptor;
 pub mod coordinator;
 pub mod core;
 pub mod learner;
+pub mod log;
 pub mod message;
 pub mod node;
 pub mod options;

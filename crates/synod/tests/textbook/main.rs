@@ -161,3 +161,8 @@ async fn appends_by_egalitarian_paxos_happen_once_while_members_are_killed() {
 async fn appends_by_multi_paxos_happen_once_while_members_are_killed() {
     survives_kills("multi").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn appends_by_fast_paxos_happen_once_while_members_are_killed() {
+    survives_kills("fast").await;
+}

@@ -47,7 +47,7 @@ fn digest(value: &str) -> Digest {
 }
 
 /// A round as the checkers know it: a ballot, in the same order.
-fn numbered(round: Round) -> Ballot {
+pub(super) fn numbered(round: Round) -> Ballot {
     let step = match round.step {
         Step::Open => 0,
         Step::Again => 1,
@@ -58,6 +58,11 @@ fn numbered(round: Round) -> Ballot {
 
 /// Rounds of one ballot.
 const STEPS: u64 = 3;
+
+/// Whether it is the number of a fast round.
+pub(super) fn is_fast(ballot: Ballot) -> bool {
+    ballot.node.0 % STEPS != 2
+}
 
 /// What the records leave in force.
 fn memory(records: &[Record<String>]) -> Memory {
@@ -210,7 +215,7 @@ impl Program for Fast {
     }
 
     fn is_fast(ballot: Ballot) -> bool {
-        ballot.node.0 % STEPS != 2
+        is_fast(ballot)
     }
 
     fn describe(frame: &Bytes) -> String {

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use synod_paxos::ballot::Ballot;
 use synod_paxos::egalitarian;
+use synod_paxos::fast::log::record::Record as FastRecord;
+use synod_paxos::fast::log::replica::Replica as FastLog;
+use synod_paxos::fast::round::Round;
 use synod_paxos::multi::entry::Entry;
 use synod_paxos::multi::forwarding::{Forwarding, Record};
 use synod_paxos::multi::record::Record as LogRecord;
@@ -14,6 +17,7 @@ use synod_replica::textbook::Command;
 use synod_replica::wire::encode;
 
 use crate::program::{Digest, Fact, Memory, RememberedVote};
+use crate::programs::fast::{self, numbered};
 use crate::raft;
 
 /// A protocol that runs in the world.
@@ -43,6 +47,11 @@ pub trait Hosted: Protocol<Command = Submission<Command>> + 'static {
 
     /// See [`Program::BEARS_PARTIAL_LINKS`](crate::program::Program::BEARS_PARTIAL_LINKS).
     const BEARS_PARTIAL_LINKS: bool = true;
+
+    /// See [`Program::is_fast`](crate::program::Program::is_fast).
+    fn is_fast(_ballot: Ballot) -> bool {
+        false
+    }
 
     /// The last slot of a position, where there are slots.
     fn slot(_position: &Self::Position) -> Option<Slot> {
@@ -95,6 +104,61 @@ impl Hosted for Forwarding<Submission<Command>> {
         }
         let votes = votes.into_values().collect();
         Some(Memory { promised, checkpoint: *position, votes, chosen: chosen.into_iter().collect() })
+    }
+
+    fn slot(position: &Slot) -> Option<Slot> {
+        Some(*position)
+    }
+}
+
+impl Hosted for FastLog<Submission<Command>> {
+    const PROGRAM: &'static str = "fast-textbook";
+
+    fn durable(records: impl Iterator<Item = Self::Record>) -> Vec<Fact> {
+        let promised = |ballot| Fact::Promised { ballot: numbered(Round::open(ballot)) };
+        let mut facts = Vec::new();
+        for record in records {
+            match record {
+                FastRecord::Promised(ballot) => facts.push(promised(ballot)),
+                FastRecord::Voted { slot, vote } => {
+                    let (value, commands) = digests(&vote.value);
+                    facts.push(Fact::Voted { slot, ballot: numbered(vote.round), value, commands });
+                    // Voting promises the ballot, in every slot.
+                    facts.push(promised(vote.round.ballot));
+                }
+                FastRecord::Chosen { slot, entry } => {
+                    facts.push(Fact::Chosen { slot, value: digests(&entry).0 });
+                }
+                FastRecord::Used(_) | FastRecord::Commit { .. } => {}
+            }
+        }
+        facts
+    }
+
+    fn memory(position: &Slot, records: &[Self::Record]) -> Option<Memory> {
+        let (mut promised, mut votes, mut chosen) = (Ballot::ZERO, BTreeMap::new(), BTreeMap::new());
+        for record in records {
+            match record {
+                FastRecord::Promised(ballot) => promised = promised.max(numbered(Round::open(*ballot))),
+                FastRecord::Voted { slot, vote } => {
+                    promised = promised.max(numbered(Round::open(vote.round.ballot)));
+                    if slot > position {
+                        let ((value, commands), ballot) = (digests(&vote.value), numbered(vote.round));
+                        votes.insert(*slot, RememberedVote { slot: *slot, ballot, value, commands });
+                    }
+                }
+                FastRecord::Chosen { slot, entry } if slot > position => {
+                    chosen.insert(*slot, digests(entry).0);
+                }
+                FastRecord::Chosen { .. } | FastRecord::Used(_) | FastRecord::Commit { .. } => {}
+            }
+        }
+        let votes = votes.into_values().collect();
+        Some(Memory { promised, checkpoint: *position, votes, chosen: chosen.into_iter().collect() })
+    }
+
+    fn is_fast(ballot: Ballot) -> bool {
+        fast::is_fast(ballot)
     }
 
     fn slot(position: &Slot) -> Option<Slot> {

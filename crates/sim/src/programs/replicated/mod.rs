@@ -227,6 +227,10 @@ impl<P: Hosted> Program for Replicated<P> {
         setup.patience
     }
 
+    fn is_fast(ballot: Ballot) -> bool {
+        P::is_fast(ballot)
+    }
+
     fn describe(frame: &Bytes) -> String {
         match decode::<Frame<P::Message>>(frame) {
             Ok(Frame::Protocol(message)) => P::describe(&message),
@@ -361,6 +365,9 @@ fn answer(reply: StoreReply) -> Answer {
 
 /// Multi-Paxos.
 pub type Multi = Replicated<synod_paxos::multi::forwarding::Forwarding<Submission<Command>>>;
+
+/// Fast Paxos as a log.
+pub type FastLog = Replicated<synod_paxos::fast::log::replica::Replica<Submission<Command>>>;
 
 /// Egalitarian Paxos.
 pub type Egalitarian = Replicated<synod_paxos::egalitarian::replica::Replica<Submission<Command>>>;
