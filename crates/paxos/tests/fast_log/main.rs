@@ -4,5 +4,7 @@
 
 mod cluster;
 mod handlers;
+#[cfg(synod_mutants)]
+mod mutants;
 mod network;
 mod scripts;

@@ -24,7 +24,7 @@ impl Random {
     }
 }
 
-fn play(seed: u64, count: u64) -> Cluster {
+pub fn play(seed: u64, count: u64) -> Cluster {
     let mut random = Random(seed);
     let mut cluster = Cluster::new(count);
     let mut name = 0;
@@ -76,7 +76,7 @@ fn play(seed: u64, count: u64) -> Cluster {
 }
 
 /// Everybody comes back, nothing is lost any more, and one leads until everybody has executed the same.
-fn settle(cluster: &mut Cluster) {
+pub fn settle(cluster: &mut Cluster) {
     let nodes = cluster.nodes();
     for node in &nodes {
         if !cluster.host(node.0).is_up {
