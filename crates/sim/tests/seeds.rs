@@ -205,7 +205,6 @@ fn a_thousand_textbook_stores_survive_all_faults_by_fast_paxos() {
     assert_replicates::<replicated::FastLog>(
         1_000,
         &[
-            Mark::AnswerLostInCheckpoint,
             Mark::CheckpointInstalledUnderVotes,
             Mark::DamageRefused,
             Mark::DuelLost,
