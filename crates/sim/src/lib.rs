@@ -26,4 +26,5 @@ pub mod run;
 pub mod scenarios;
 pub mod shrink;
 pub mod trace;
+pub mod wan;
 pub mod world;

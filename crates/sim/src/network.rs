@@ -43,6 +43,14 @@ pub struct Letter {
     pub frame: Bytes,
 }
 
+/// A link of a certain length.
+#[derive(Clone, Copy, Debug)]
+struct Distance {
+    delay: u64,
+    /// When the last letter arrives: a connection hands them over in order.
+    busy_until: u64,
+}
+
 /// All links between the nodes.
 #[derive(Debug)]
 pub struct Network {
@@ -53,6 +61,8 @@ pub struct Network {
     cuts: BTreeMap<Link, u32>,
     clogs: BTreeMap<Link, u32>,
     waiting: BTreeMap<Link, Vec<Letter>>,
+    /// Links that take a time of their own, and keep the order.
+    distances: BTreeMap<Link, Distance>,
     /// Some of what was sent, to be replayed.
     old: VecDeque<Letter>,
 }
@@ -69,6 +79,7 @@ impl Network {
             cuts: BTreeMap::new(),
             clogs: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            distances: BTreeMap::new(),
             old: VecDeque::new(),
         }
     }
@@ -123,7 +134,20 @@ impl Network {
         }
         self.remember(letter);
         let copies = if self.random.chance(self.weather.duplicate) { 2 } else { 1 };
-        (0..copies).map(|_| now + self.delay()).collect()
+        (0..copies).map(|_| self.arrival(now, link)).collect()
+    }
+
+    /// From now on what is sent on `link` takes `delay` nanoseconds, and the weather's jitter more, and arrives in order.
+    pub fn set_distance(&mut self, link: Link, delay: u64) {
+        self.distances.insert(link, Distance { delay, busy_until: 0 });
+    }
+
+    fn arrival(&mut self, now: u64, link: Link) -> u64 {
+        let usual = now + self.delay();
+        let Some(distance) = self.distances.get_mut(&link) else { return usual };
+        let at = usual - self.weather.delay + distance.delay;
+        distance.busy_until = distance.busy_until.max(at);
+        distance.busy_until
     }
 
     /// How long a message takes.

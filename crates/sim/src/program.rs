@@ -223,6 +223,12 @@ pub enum Fact {
         /// The last slot.
         slot: Slot,
     },
+    /// The command of a client's request is agreed on, and known to be at the node that was asked; it may have to wait
+    /// for others before it is executed.
+    Decided {
+        /// Which request.
+        request: RequestId,
+    },
     /// The node, just started, remembers exactly this, durably.
     Remembers(Memory),
     /// The node leads with this ballot, or no longer leads.

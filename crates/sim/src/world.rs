@@ -5,6 +5,7 @@ mod events;
 mod faulting;
 pub mod filter;
 mod nodes;
+pub mod pace;
 mod requests;
 
 use std::cmp::Reverse;
@@ -131,6 +132,7 @@ pub struct World<P: Program> {
     scheduled: u64,
     machines: BTreeMap<NodeId, Machine<P>>,
     network: Network,
+    pace: pace::Pace,
     filter: filter::Filter,
     /// Who believes to lead, and with which ballot.
     leading: BTreeMap<NodeId, Ballot>,
@@ -145,6 +147,7 @@ pub struct World<P: Program> {
     next_request: u64,
     next_message: u64,
     history: Vec<Call>,
+    decided: BTreeMap<usize, u64>,
     ledger: Ledger,
     states: States,
     executions: Executions,
@@ -183,6 +186,7 @@ impl<P: Program> World<P> {
         let mut world = World {
             setup,
             network: Network::new(plan.weather, Random::new(seed, "network")),
+            pace: pace::Pace::USUAL,
             filter: filter::Filter::default(),
             leading: BTreeMap::new(),
             habits: plan.clients,
@@ -199,6 +203,7 @@ impl<P: Program> World<P> {
             next_request: 0,
             next_message: 0,
             history: Vec::new(),
+            decided: BTreeMap::new(),
             ledger: Ledger::new(phase2).with_fast_rounds(P::is_fast, fast),
             states: States::default(),
             executions: Executions::default(),
@@ -394,7 +399,11 @@ fn tell(fact: &Fact) -> Option<String> {
         Fact::Elected { term, .. } => format!("elected in term {term}"),
         Fact::Logged { index, term, .. } => format!("logged {index} of term {term}"),
         Fact::Committed { index, term, .. } => format!("committed {index} of term {term}"),
-        Fact::Proposable { .. } | Fact::Applied { .. } | Fact::Executed { .. } | Fact::Remembers(_) => {
+        Fact::Decided { .. }
+        | Fact::Proposable { .. }
+        | Fact::Applied { .. }
+        | Fact::Executed { .. }
+        | Fact::Remembers(_) => {
             return None;
         }
     })

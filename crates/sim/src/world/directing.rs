@@ -34,6 +34,12 @@ impl<P: Program> World<P> {
         }
     }
 
+    /// From now on messages between these two take `delay` nanoseconds either way, and arrive in order.
+    pub fn set_distance(&mut self, one: NodeId, other: NodeId, delay: u64) {
+        self.network.set_distance((one, other), delay);
+        self.network.set_distance((other, one), delay);
+    }
+
     /// The ballot with which a live node believes that it leads.
     pub fn leads(&self, node: NodeId) -> Option<Ballot> {
         self.leading.get(&node).copied()

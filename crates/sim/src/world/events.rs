@@ -87,7 +87,8 @@ impl<P: Program> World<P> {
                 for fact in facts {
                     self.fact(node, fact);
                 }
-                let delay = self.random.skewed(200_000);
+                let (base, jitter) = self.pace.notice;
+                let delay = base + self.random.skewed(jitter);
                 self.at(self.now + delay, Event::WorkDone { node, boot, work });
             }
             Err(reason) => self.disk_failed(node, &reason),
@@ -181,14 +182,9 @@ impl<P: Program> World<P> {
     }
 
     fn start_work(&mut self, node: NodeId, queue: Queue, work: WorkId) {
-        let now = self.now;
+        let (now, pace) = (self.now, self.pace);
         let machine = self.machine(node);
-        let (base, jitter) = match queue {
-            Queue::Apply => (5_000, 200_000),
-            Queue::Journal => (300_000, 3_000_000),
-            Queue::Checkpoint => (1_000_000, 20_000_000),
-            Queue::Transfer => (200_000, 3_000_000),
-        };
+        let (base, jitter) = pace.of(queue);
         // A transfer is many small pieces of work: as slow as a vote each, it would outlast the run.
         let slow = match queue {
             Queue::Apply => 1,
@@ -235,6 +231,10 @@ impl<P: Program> World<P> {
             }
             Fact::Committed { index, term, current } => self.terms.commit(node, index, term, current),
             Fact::Elected { term, base, terms } => self.terms.elect(node, term, base, &terms),
+            Fact::Decided { request } => {
+                self.note_decided(request);
+                Ok(())
+            }
             Fact::Checkpointed { slot } => self.ledger.checkpoint(node, slot),
             Fact::Truncated { slot } => self.ledger.truncate(node, slot),
             Fact::Remembers(memory) => {

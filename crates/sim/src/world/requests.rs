@@ -47,7 +47,8 @@ impl<P: Program> World<P> {
         };
         pending.request = request;
         let node = pending.node;
-        let arrives = self.now + 50_000 + self.random.skewed(1_000_000);
+        let (base, jitter) = self.pace.request;
+        let arrives = self.now + base + self.random.skewed(jitter);
         self.at(arrives, Event::Request { node, request, operation });
         self.at(self.now + PATIENCE, Event::Impatient { client: id, request });
         self.requests.insert(request, (id, node));
@@ -76,8 +77,9 @@ impl<P: Program> World<P> {
         if self.random.chance(self.habits.reply_loss) {
             return;
         }
-        let slow = if self.random.chance(self.habits.slow_reader) { 2_000_000_000 } else { 1_000_000 };
-        let at = self.now + 50_000 + self.random.skewed(slow);
+        let (base, jitter) = self.pace.reply;
+        let slow = if self.random.chance(self.habits.slow_reader) { 2_000_000_000 } else { jitter };
+        let at = self.now + base + self.random.skewed(slow);
         self.at(at, Event::Reply { client, request, reply });
     }
 
@@ -119,6 +121,20 @@ impl<P: Program> World<P> {
         self.history[pending.call].outcome = outcome;
         self.note(12, id, u64::from(answered));
         self.at(self.now + think, Event::Act { client: id });
+    }
+
+    /// A client's node knows that what it asked for is committed.
+    pub(super) fn note_decided(&mut self, request: RequestId) {
+        let client = self.requests.get(&request).and_then(|(client, _)| self.clients.get(client));
+        if let Some(pending) = client.and_then(|client| client.pending.as_ref()) {
+            self.decided.insert(pending.call, self.now);
+        }
+    }
+
+    /// When the node that was asked knew that the command of `call` is committed, if that is told apart from its
+    /// execution.
+    pub fn decided(&self, call: usize) -> Option<u64> {
+        self.decided.get(&call).copied()
     }
 
     /// How many clients wait for an answer.

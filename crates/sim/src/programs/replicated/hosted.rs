@@ -25,6 +25,9 @@ pub trait Hosted: Protocol<Command = Submission<Command>> + 'static {
     /// What its program is called.
     const PROGRAM: &'static str;
 
+    /// Whether commands go through a leader.
+    const LEADS: bool = true;
+
     /// What is so once these records are durable, where votes are cast in slots. They are read only where they are asked for.
     fn durable(_records: impl Iterator<Item = Self::Record>) -> Vec<Fact> {
         Vec::new()
@@ -42,6 +45,13 @@ pub trait Hosted: Protocol<Command = Submission<Command>> + 'static {
 
     /// What it takes for committed, where there are terms.
     fn committed(&self) -> Option<Fact> {
+        None
+    }
+
+    /// Whether it knows that this command of its own is committed, where that is not the same as executed.
+    ///
+    /// In a log it is, but for a moment: commands are committed in their order, and executed at once.
+    fn is_decided(&self, _submission: &Self::Command) -> Option<bool> {
         None
     }
 
@@ -199,4 +209,9 @@ impl Hosted for raft::Raft<Submission<Command>> {
 
 impl Hosted for egalitarian::replica::Replica<Submission<Command>> {
     const PROGRAM: &'static str = "egalitarian";
+    const LEADS: bool = false;
+
+    fn is_decided(&self, submission: &Submission<Command>) -> Option<bool> {
+        Some(self.core().is_decided(submission))
+    }
 }

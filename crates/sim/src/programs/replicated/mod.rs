@@ -95,6 +95,8 @@ pub struct Replicated<P: Hosted> {
     leads: Option<Ballot>,
     /// What was last told of the protocol's position.
     position: P::Position,
+    /// Commands of clients that are not known to be committed, where that is told.
+    undecided: BTreeMap<RequestId, P::Command>,
     out: VecDeque<Effect>,
 }
 
@@ -135,6 +137,7 @@ impl<P: Hosted> Program for Replicated<P> {
             next_work: 0,
             open_journal: None,
             leads: None,
+            undecided: BTreeMap::new(),
             out: remembered.into_iter().map(Effect::Fact).collect(),
         })
     }
@@ -148,6 +151,9 @@ impl<P: Hosted> Program for Replicated<P> {
         // What it will submit, so that nobody votes for what no client asked for.
         let submission = self.host.next_submission(command.clone());
         self.out.push_back(Effect::Fact(Fact::Proposable { command: hosted::digest(&submission) }));
+        if self.host.protocol().is_decided(&submission).is_some() {
+            self.undecided.insert(request, submission);
+        }
         if self.host.submit(now, Request(request.0), command).is_err() {
             self.reply(request, Reply::Refused);
         }
@@ -193,6 +199,7 @@ impl<P: Hosted> Program for Replicated<P> {
 
     fn poll_effect(&mut self) -> Option<Effect> {
         loop {
+            self.notice_decided();
             self.out.extend(self.host.machine_mut().take_facts().into_iter().map(Effect::Fact));
             if let Some(effect) = self.out.pop_front() {
                 return Some(effect);
@@ -267,7 +274,15 @@ impl<P: Hosted> Replicated<P> {
         true
     }
 
+    /// Tells which commands of clients are committed now.
+    fn notice_decided(&mut self) {
+        let protocol = self.host.protocol();
+        let decided = self.undecided.extract_if(.., |_, command| protocol.is_decided(command) == Some(true));
+        self.out.extend(decided.map(|(request, _)| Effect::Fact(Fact::Decided { request })));
+    }
+
     fn reply(&mut self, request: RequestId, reply: Reply) {
+        self.undecided.remove(&request);
         self.out.push_back(Effect::Reply { request, reply });
     }
 
