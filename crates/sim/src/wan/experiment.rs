@@ -157,7 +157,7 @@ fn world<P: Program<Setup = Setup>>(experiment: &Experiment) -> World<P> {
         setup: Setup {
             patience: PATIENCE,
             request_timeout: Duration::from_nanos(DEADLINE),
-            snapshot_bytes: 16 << 20,
+            snapshot_bytes: 100_000,
             segment_bytes: 64 << 20,
             part_bytes: 1 << 20,
         },
