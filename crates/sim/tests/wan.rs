@@ -55,7 +55,7 @@ fn a_leader_commits_in_the_round_trip_to_its_nearest_majority_and_others_go_ther
     for leader in [Site::California, Site::Japan] {
         let experiment = Experiment { leader, ..bare(&Site::ALL, Keys::Conflicts(100)) };
         let trip = leader.round_trip_to_quorum(&Site::ALL, 3);
-        for sample in samples("multi", &experiment) {
+        for sample in samples("multi-textbook", &experiment) {
             let expected = sample.site.round_trip(leader) + trip;
             assert_eq!((sample.commit, sample.execution), (expected, expected), "{}", sample.site);
         }
@@ -90,7 +90,7 @@ fn the_normal_case_costs_what_the_protocols_say() {
         // Accept, Accepted and Commit with each other replica; the way to the leader is one message and two delays,
         // since its Commit is the answer.
         let multi = Costs { nodes, at_leader: cost(2, 3 * others), elsewhere: cost(4, 3 * others + 1) };
-        assert_eq!(count("multi"), multi);
+        assert_eq!(count("multi-textbook"), multi);
         // PreAccept, PreAcceptOk and Commit, whoever proposes.
         let egalitarian = Costs { nodes, at_leader: cost(2, 3 * others), elsewhere: cost(2, 3 * others) };
         assert_eq!(count("egalitarian"), egalitarian);
@@ -110,7 +110,7 @@ fn partial_connectivity_ends_service_for_four_election_timeouts_at_most_except_f
         (1..=5).map(|seed| (contender(name).interrupt)(scene, seed).unwrap().downtime).collect()
     };
     for scene in [Scene::QuorumLoss, Scene::ConstrainedElection, Scene::Chained] {
-        let multi = downtimes("multi", scene);
+        let multi = downtimes("multi-textbook", scene);
         assert!(multi.iter().all(|down| down.is_some_and(|down| down <= 4_000)), "{scene}: {multi:?}");
         let egalitarian = downtimes("egalitarian", scene);
         assert!(
@@ -130,11 +130,25 @@ fn a_dead_leader_is_replaced_and_a_dead_owner_is_no_loss_unless_its_command_is_i
         downtimes.collect::<Latencies>().median()
     };
     for (name, crash, in_conflict) in
-        [("multi", 1_000, 1_000), ("raft", 1_000, 1_000), ("egalitarian", 0, 1_000)]
+        [("multi-textbook", 1_000, 1_000), ("raft", 1_000, 1_000), ("egalitarian", 0, 1_000)]
     {
         for (scene, least) in [(Scene::LeaderCrash, crash), (Scene::CrashInConflict, in_conflict)] {
             let median = median(name, scene);
             assert!((least..=least + 1_500).contains(&median), "{name}, {scene}: {median}");
         }
+    }
+}
+
+#[test]
+fn a_new_leader_needs_an_election_and_a_command_without_owner_a_recovery() {
+    let take_over = |name: &str| (contender(name).take_over)(1).unwrap();
+    // Pre-check, its answer, Prepare, Promise; then Accept and Accepted for what waits. Recovery: Recover, RecoverOk,
+    // Validate, ValidateOk, Accept, AcceptOk, and then the command that waited for that one is free.
+    let (multi, raft, egalitarian) =
+        (take_over("multi-textbook"), take_over("raft"), take_over("egalitarian"));
+    assert!(multi.silence >= 1_000 && raft.silence >= 1_000 && egalitarian.silence >= 1_000);
+    for takeover in [multi, raft, egalitarian] {
+        assert!((4..=10).contains(&takeover.delays), "{takeover:?}");
+        assert!(takeover.messages >= 6, "{takeover:?}");
     }
 }

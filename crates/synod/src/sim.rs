@@ -4,6 +4,7 @@ mod runner;
 mod scenario;
 mod story;
 mod summary;
+mod wan;
 
 use std::fs;
 use std::io::{IsTerminal, Write};
@@ -41,6 +42,9 @@ Examples:
   synod sim --scenario slow-leader --diagram one of them, drawn
   synod sim --seed 17 --keep 3,7 --without loss,delay --operations 20
                                              a part of a seed, as a violation names it
+  synod sim --wan --plot latencies.svg       the protocols side by side: latencies, messages, downtime
+  synod sim --wan --protocol egalitarian --conflicts 0,50 --nodes 3
+  synod sim --wan --leader JP --json         with leaders in Japan
 
 A violation ends the run. The lowest seed that breaks is shrunk, told, and written to a file.
 Ends with 1 if an invariant broke, or a scenario did not show what it should.";
@@ -74,7 +78,7 @@ pub struct SimOptions {
     /// Play a scenario; `--seed` decides what it leaves open
     #[arg(long, value_name = "NAME", conflicts_with_all = ["seeds", "time", "keep", "without", "protocol", "nodes", "profile", "operations"])]
     scenario: Option<String>,
-    /// How many seeds to run [default: 100, or 1 if --seed is given]
+    /// How many seeds to run [default: 100, or 1 if --seed is given, or 3 with --wan]
     #[arg(long, value_name = "COUNT", conflicts_with = "time", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
     /// How long to run seeds, such as 90s, 10m or 1h
@@ -83,10 +87,9 @@ pub struct SimOptions {
     /// The first seed [default: 1]
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
-    /// What runs
-    #[arg(long, default_value = PROTOCOLS[0].0, value_parser = parse_protocol())]
-    protocol: Protocol,
-    /// How many nodes; each seed has three or five if not given
+    #[arg(long, help = format!("What runs [default: {}, or all of a replicated store with --wan]", PROTOCOLS[0].0), value_parser = parse_protocol())]
+    protocol: Option<Protocol>,
+    /// How many nodes; each seed has three or five if not given, and --wan has five
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=9))]
     nodes: Option<u64>,
     /// Which faults there may be. Under `beyond`, more is damaged than can be survived: service may end, but no answer
@@ -120,6 +123,8 @@ pub struct SimOptions {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    wan: wan::WanOptions,
 }
 
 /// A protocol that was chosen.
@@ -193,6 +198,11 @@ impl SimOptions {
         }
     }
 
+    fn protocol(&self) -> Protocol {
+        let (name, run) = PROTOCOLS[0];
+        self.protocol.unwrap_or(Protocol(name, run))
+    }
+
     fn budget(&self) -> Budget {
         match (self.time, self.seeds, self.seed) {
             (Some(time), _, _) => Budget::Time(time),
@@ -227,17 +237,20 @@ pub(crate) fn run(options: &SimOptions) -> ExitCode {
         print(&scenario::list(options.json));
         return ExitCode::SUCCESS;
     }
+    if options.wan.wan {
+        return wan::run(options);
+    }
     if let Some(name) = &options.scenario {
         return play(options, name);
     }
     let first = options.seed.unwrap_or(1);
-    let Protocol(_, run) = options.protocol;
+    let Protocol(_, run) = options.protocol();
     let runs = runner::run(options.budget(), first, options.threads(), &|seed| run(&options.config(seed)));
     if let Some(seed) = runs.broken() {
         return report_violation(options, seed);
     }
     if options.json {
-        print(&runs.json(options.protocol.0).to_string());
+        print(&runs.json(options.protocol().0).to_string());
     } else {
         print(&runs.summary(None));
     }
@@ -278,7 +291,7 @@ fn play(options: &SimOptions, name: &str) -> ExitCode {
 
 /// Shrinks and tells what breaks in `seed`.
 fn report_violation(options: &SimOptions, seed: u64) -> ExitCode {
-    let Protocol(protocol, run) = options.protocol;
+    let Protocol(protocol, run) = options.protocol();
     let Shrunk { config, report, runs } = shrunk(&options.config(seed), run);
     let trace = report.trace.as_ref().expect("a shrunk run is recorded");
     let file = options.trace.clone().unwrap_or_else(|| PathBuf::from(format!("synod-sim-{seed}.json")));
@@ -375,7 +388,7 @@ mod tests {
             let options = parse(line.strip_prefix("synod sim").unwrap()).unwrap();
             let again = options.config(options.seed.unwrap());
             assert_eq!(format!("{again:?}"), format!("{:?}", RunConfig { nodes: Some(5), ..config.clone() }));
-            assert_eq!(options.protocol.0, "single-decree");
+            assert_eq!(options.protocol().0, "single-decree");
         }
     }
 
@@ -397,6 +410,11 @@ mod tests {
             "--seed 1 --from 2",
             "--seed 1 --diagram --from -2",
             "--seed 1 --diagram --json",
+            "--leader JP",
+            "--wan --leader DE",
+            "--wan --conflicts 101",
+            "--wan --profile network",
+            "--wan --scenario duel",
         ] {
             assert!(parse(line).is_err(), "{line} was taken");
         }

@@ -8,13 +8,14 @@ use synod_replica::textbook::Command;
 use super::costs::{self, Costs};
 use super::experiment::{self, Experiment, Measured};
 use super::outage::{self, Outage, Scene};
+use super::takeover::{self, Takeover};
 use crate::programs::replicated::{Hosted, Replicated};
 use crate::raft::Raft;
 
 /// A protocol, and how it is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Contender {
-    /// As users write it.
+    /// What its program is called.
     pub name: &'static str,
     /// For people.
     pub title: &'static str,
@@ -35,17 +36,23 @@ pub struct Contender {
     /// # Errors
     /// As above.
     pub interrupt: fn(Scene, u64) -> Result<Outage, String>,
+    /// Has a replica die, and looks what the others do about it.
+    ///
+    /// # Errors
+    /// As above.
+    pub take_over: fn(u64) -> Result<Takeover, String>,
 }
 
 impl Contender {
     const fn of<P: Hosted>(title: &'static str) -> Contender {
         Contender {
-            name: P::NAME,
+            name: P::PROGRAM,
             title,
             leads: P::LEADS,
             measure: |experiment| experiment::run::<Replicated<P>>(experiment, P::LEADS),
             count: |nodes| costs::count::<Replicated<P>>(nodes, P::LEADS),
             interrupt: |scene, seed| outage::interrupt::<Replicated<P>>(scene, seed, P::LEADS),
+            take_over: |seed| takeover::takeover::<Replicated<P>>(seed, P::LEADS),
         }
     }
 }

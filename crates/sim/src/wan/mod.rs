@@ -10,4 +10,5 @@ pub mod latency;
 pub mod leader;
 pub mod outage;
 pub mod sites;
+pub mod takeover;
 pub mod workload;
