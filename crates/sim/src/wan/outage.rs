@@ -21,8 +21,10 @@ pub enum Scene {
     QuorumLoss,
     /// The same, the leader is connected to nobody, and the one node has missed something.
     ConstrainedElection,
-    /// Three nodes in a row, the leader at one end.
+    /// Three nodes in a row, the leader at one end; a client of the middle.
     Chained,
+    /// The same, with a client of the other end.
+    ChainEnd,
     /// The leader dies and does not come back.
     LeaderCrash,
     /// The same, with a write of its own under way to the key that others write then.
@@ -33,17 +35,18 @@ pub enum Scene {
 
 impl Scene {
     /// All of them.
-    pub const ALL: [Scene; 6] = [
+    pub const ALL: [Scene; 7] = [
         Scene::QuorumLoss,
         Scene::ConstrainedElection,
         Scene::Chained,
+        Scene::ChainEnd,
         Scene::LeaderCrash,
         Scene::CrashInConflict,
         Scene::Duel,
     ];
 
     fn nodes(self) -> u64 {
-        if self == Scene::Chained { 3 } else { 5 }
+        if matches!(self, Scene::Chained | Scene::ChainEnd) { 3 } else { 5 }
     }
 }
 
@@ -53,6 +56,7 @@ impl fmt::Display for Scene {
             Scene::QuorumLoss => "quorum loss",
             Scene::ConstrainedElection => "constrained election",
             Scene::Chained => "chained",
+            Scene::ChainEnd => "chained, far end",
             Scene::LeaderCrash => "leader crash",
             Scene::CrashInConflict => "crash in conflict",
             Scene::Duel => "duel",
@@ -137,10 +141,12 @@ fn strike<P: Program>(
             world.join(&missed);
             world.cut(&constrained_election(hub, old, &nodes));
         }
-        Scene::Chained => {
-            let last = others.iter().copied().find(|node| *node != hub);
-            let row = [Some(old), Some(hub), last].into_iter().flatten().collect::<Vec<_>>();
-            world.cut(&chained(&row));
+        Scene::Chained | Scene::ChainEnd => {
+            let last = others.iter().copied().find(|node| *node != hub).unwrap_or(hub);
+            world.cut(&chained(&[old, hub, last]));
+            if scene == Scene::ChainEnd {
+                return Ok(last);
+            }
         }
         Scene::LeaderCrash => world.kill(old, Death::Process),
         Scene::CrashInConflict => {

@@ -16,9 +16,10 @@ use crate::world::World;
 pub struct Takeover {
     /// How long the dead one was waited for, in thousandths of an election timeout.
     pub silence: u64,
-    /// Message delays from the first message of an election, or of a recovery, to the first answer to a client.
+    /// Message delays from the first message of the successful election until somebody leads; where nobody does, from
+    /// that of the recovery until a client is answered.
     pub delays: u64,
-    /// Messages of elections or recoveries until then.
+    /// Messages of elections or recoveries meanwhile.
     pub messages: u64,
 }
 
@@ -61,21 +62,33 @@ pub(super) fn takeover<P: Program<Setup = Setup>>(seed: u64, leads: bool) -> Res
     }
     let answer = world.now();
     let trace = world.take_trace();
-    let spoken = trace.iter().filter(|event| event.at >= died).filter_map(|event| match &event.what {
-        Happening::Sent { text, .. } => {
-            Some((event.at, text.split(' ').next().unwrap_or_default().to_owned()))
-        }
+    let after = || trace.iter().filter(|event| event.at >= died && event.at <= answer);
+    let winner = after().find_map(|event| match &event.what {
+        Happening::Fact { node, text } if text.starts_with("leads (") => Some((event.at, *node)),
         _ => None,
     });
-    let is = |words: &[&str], word: &String| words.contains(&word.as_str());
-    let begins = |word: &String| is(CAMPAIGN, word) || is(RECOVERY, word);
-    let spoken: Vec<(u64, String)> = spoken.filter(|(_, word)| begins(word) || is(ANSWERS, word)).collect();
-    let Some((first, _)) = spoken.iter().find(|(_, word)| begins(word)) else {
+    let spoken: Vec<(u64, u64, &str)> = after()
+        .filter_map(|event| match &event.what {
+            Happening::Sent { from, text, .. } => Some((event.at, *from, text.split(' ').next()?)),
+            _ => None,
+        })
+        .collect();
+    let begins = |word: &str| CAMPAIGN.contains(&word) || RECOVERY.contains(&word);
+    let Some((first, _, opening)) = spoken.iter().find(|(_, _, word)| begins(word)).copied() else {
         return Err("service went on by itself".to_owned());
     };
+    // Whoever was too early was refused: what counts is the attempt that went through.
+    let (end, by) = winner.map_or((answer, None), |(at, node)| (at, Some(node)));
+    let attempts = spoken
+        .iter()
+        .filter(|(at, from, word)| *word == opening && *at <= end && by.is_none_or(|winner| winner == *from));
+    let began = attempts.map(|(at, ..)| *at).max().unwrap_or(first);
+    let about = spoken
+        .iter()
+        .filter(|(at, _, word)| (began..=end).contains(at) && (begins(word) || ANSWERS.contains(word)));
     Ok(Takeover {
         silence: (first - died) * 1_000 / timeout,
-        delays: (answer - first).div_ceil(DELAY),
-        messages: spoken.len() as u64,
+        delays: (end - began).div_ceil(DELAY),
+        messages: about.count() as u64,
     })
 }

@@ -49,8 +49,8 @@ pub(super) fn text(study: &Study, findings: &Findings, width: Option<u16>) -> St
         downtimes(findings, width),
         String::new(),
         "A replica, the leader if there is one, dies with a write under way: how long it is waited for, in election \
-         timeouts; from the first message about it to the first answer, in message delays; messages about it until \
-         then. Medians, and the worst."
+         timeouts; message delays and messages of the election that succeeds, or of the recovery until a client is \
+         answered. Medians, and the worst."
             .to_owned(),
         successions(findings, width),
     ];
