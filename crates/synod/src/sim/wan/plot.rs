@@ -48,7 +48,7 @@ fn legend(area: &Area, study: &Study) -> Drawn {
         area.draw(&Text::new(contender.title, (x + 23, 17), style.clone()))?;
         x += 23 + 10 * i32::try_from(contender.title.len()).unwrap_or(20) + 20;
     }
-    let note = format!("leaders in {}; bar: median, line: 99th percentile", study.leader);
+    let note = format!("leaders in {}; bar and number: median, line: 99th percentile", study.leader);
     let end = style.pos(Pos::new(HPos::Right, VPos::Top));
     area.draw(&Text::new(note, (i32::try_from(SIZE.0).unwrap_or(0) - 20, 17), end))?;
     Ok(())
