@@ -200,13 +200,6 @@ impl<C: Command> Core<C> {
         })
     }
 
-    /// Whether `command` was proposed here and is committed, as far as is known here.
-    pub fn is_decided(&self, command: &C) -> bool {
-        let executed = self.executed().floor().of(self.id);
-        let mut own = self.table.instances_of(self.id, executed);
-        own.any(|(id, instance)| instance.command.as_ref() == Some(command) && self.has_learned(id))
-    }
-
     /// What it has executed.
     pub fn executed(&self) -> &IdSet {
         self.executor.executed()

@@ -212,6 +212,8 @@ impl Hosted for egalitarian::replica::Replica<Submission<Command>> {
     const LEADS: bool = false;
 
     fn is_decided(&self, submission: &Submission<Command>) -> Option<bool> {
-        Some(self.core().is_decided(submission))
+        let core = self.core();
+        let mut own = core.table().instances_of(core.id(), core.executed().floor().of(core.id()));
+        Some(own.any(|(id, instance)| instance.command.as_ref() == Some(submission) && core.has_learned(id)))
     }
 }
