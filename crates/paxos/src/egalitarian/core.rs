@@ -248,7 +248,7 @@ impl<C: Command> Core<C> {
 
     /// How many own commands that interfere with `command` wait for their execution.
     pub fn interfering_in_flight(&self, command: &C) -> usize {
-        let interfering = self.table.interfering(command).into_iter();
+        let interfering = self.table.interfering(command, self.executed().floor()).into_iter();
         interfering.filter(|id| id.owner == self.id && !self.executed().contains(*id)).count()
     }
 
@@ -256,7 +256,11 @@ impl<C: Command> Core<C> {
         assert!(self.counter < CommandId::COUNTER_MAX, "{} has no identities left", self.id);
         self.counter += 1;
         let id = CommandId::new(self.id, self.counter);
-        let deps = self.table.submit(id, command.clone(), self.collection.submits(), instead_of);
+        // Whatever interferes or not: to depend on what is executed here costs nothing here, and makes a number of what
+        // would be a set of all that ever interfered.
+        let mut floor = self.collection.submits().clone();
+        floor.raise_to(self.executed().floor());
+        let deps = self.table.submit(id, command.clone(), &floor, instead_of);
         self.write(id);
         self.leads.insert(id, Lead::of_owner());
         // The identity must be durable before others hear of it, or it could be used for two commands.

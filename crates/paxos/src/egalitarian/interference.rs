@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::ops::Bound;
 
-use crate::egalitarian::id::CommandId;
+use crate::egalitarian::id::{CommandId, Floor};
 use crate::multi::entry;
 
 /// A command, and the relation that says which are executed in the same order everywhere.
@@ -103,18 +103,30 @@ impl<K: Clone + Ord> Index<K> {
         }
     }
 
-    /// The commands that touch `extents`, in order.
-    pub fn touching(&self, extents: &[Extent<K>]) -> Vec<CommandId> {
+    /// The commands above `floor` that touch `extents`, in order.
+    pub fn touching(&self, extents: &[Extent<K>], floor: &Floor) -> Vec<CommandId> {
         let mut found = Vec::new();
         for extent in extents.iter().filter(|extent| !extent.is_empty()) {
-            found.extend(self.keys.range(extent.bounds()).flat_map(|(_, ids)| ids));
+            let keys = self.keys.range(extent.bounds());
+            keys.for_each(|(_, ids)| collect_above(ids, floor, &mut found));
         }
         let touches = |wide: &Vec<Extent<K>>| wide.iter().any(|w| extents.iter().any(|e| e.touches(w)));
-        found.extend(self.wide.iter().filter(|(_, wide)| touches(wide)).map(|(id, _)| *id));
+        let wide = self.wide.iter().filter(|(id, wide)| !floor.contains(**id) && touches(wide));
+        found.extend(wide.map(|(id, _)| *id));
         // One run, of one key, mostly: sorted already.
         found.sort();
         found.dedup();
         found
+    }
+}
+
+/// Those of `ids` above `floor`, without a look at the others: a key that many write has many.
+fn collect_above(ids: &BTreeSet<CommandId>, floor: &Floor, found: &mut Vec<CommandId>) {
+    let mut next = ids.first().copied();
+    while let Some(CommandId { owner, .. }) = next {
+        let (low, high) = (CommandId::new(owner, floor.of(owner) + 1), CommandId::new(owner, u64::MAX));
+        found.extend(ids.range(low..=high));
+        next = ids.range((Bound::Excluded(high), Bound::Unbounded)).next().copied();
     }
 }
 
@@ -150,8 +162,10 @@ mod tests {
                 let id = CommandId::new(NodeId(1), 1);
                 let mut index = Index::default();
                 index.insert(id, vec![left.clone()]);
-                let found = index.touching(std::slice::from_ref(&right)).contains(&id);
-                assert_eq!(found, share, "{left:?} {right:?}");
+                let touching = |floor: &Floor| index.touching(std::slice::from_ref(&right), floor);
+                assert_eq!(touching(&Floor::default()).contains(&id), share, "{left:?} {right:?}");
+                let floor = Floor::from_iter([(NodeId(1), 1)]);
+                assert_eq!(touching(&floor), [], "what is in the floor is not asked for");
                 index.remove(id, std::slice::from_ref(&left));
                 assert_eq!(index, Index::default(), "{left:?}");
             }

@@ -168,19 +168,19 @@ impl<C: Command> Table<C> {
         if !mutant!(EpaxosNopInterferesWithNothing) {
             all.insert_all(self.nops.iter().copied().filter(|nop| *nop != id));
         }
-        let others = self.interfering(command).into_iter().filter(|other| *other != id);
+        let others = self.interfering(command, all.floor()).into_iter().filter(|other| *other != id);
         let others: Vec<CommandId> = others.filter(|other| !all.contains(*other)).collect();
         all.insert_all(others);
         all
     }
 
-    /// The commands held here that interfere with `command`, in order.
-    pub fn interfering(&self, command: &C) -> Vec<CommandId> {
+    /// The commands held here, above `floor`, that interfere with `command`, in order.
+    pub fn interfering(&self, command: &C, floor: &Floor) -> Vec<CommandId> {
         let interferes = |instance: &Instance<C>| {
             instance.held == Held::Command
                 && instance.command.as_ref().is_some_and(|held| held.interferes(command))
         };
-        let mut touching = self.index.touching(&command.extents());
+        let mut touching = self.index.touching(&command.extents(), floor);
         touching.retain(|other| self.instances.get(other).is_some_and(interferes));
         touching
     }
@@ -198,7 +198,7 @@ impl<C: Command> Table<C> {
             return Some(vec![(gone, Phase::Committed)]);
         }
         let mut conflicts = Vec::new();
-        for other in self.index.touching(&command.extents()) {
+        for other in self.index.touching(&command.extents(), deps.floor()) {
             let Some(instance) = self.instances.get(&other) else { continue };
             let interferes = instance.command.as_ref().is_some_and(|held| held.interferes(command));
             if other == id || deps.contains(other) || !interferes {
@@ -218,15 +218,15 @@ impl<C: Command> Table<C> {
 
     // ---- votes -----------------------------------------------------------------------------------------
 
-    /// The owner's own part of the first phase: what its new command depends on.
+    /// The owner's own part of the first phase: what its new command depends on, all of `floor` included.
     pub fn submit(
         &mut self,
         id: CommandId,
         command: C,
-        submits: &Floor,
+        floor: &Floor,
         instead_of: Option<CommandId>,
     ) -> IdSet {
-        let deps = self.with_conflicts(id, &command, &IdSet::from(submits.clone()));
+        let deps = self.with_conflicts(id, &command, &IdSet::from(floor.clone()));
         self.note_seen(id);
         let instance = Instance {
             phase: Phase::PreAccepted,
