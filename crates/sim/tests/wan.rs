@@ -147,7 +147,7 @@ fn a_dead_leader_is_replaced_and_a_dead_owner_is_no_loss_unless_its_command_is_i
 
 #[test]
 fn a_new_leader_needs_an_election_and_a_command_without_owner_a_recovery() {
-    let take_over = |name: &str| (contender(name).take_over)(1).unwrap();
+    let take_over = |name: &str| (contender(name).take_over)(1).unwrap().unwrap();
     let (multi, raft, egalitarian) =
         (take_over("multi-textbook"), take_over("raft"), take_over("egalitarian"));
     assert!(multi.silence >= 1_000 && raft.silence >= 1_000 && egalitarian.silence >= 1_000);

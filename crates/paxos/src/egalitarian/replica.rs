@@ -58,7 +58,7 @@ const ASKED_MAX: u32 = 3;
 /// How many own commands that interfere with each other may wait for their execution. Commands that keep arriving would
 /// otherwise keep each other waiting for ever: each of a cycle depends on a newer one that is not committed yet. So a
 /// cycle has at most so many commands of each replica, and is executed when they are committed.
-const INTERFERING_MAX: usize = 8;
+const INTERFERING_MAX: usize = 16;
 
 /// How many commands may be deferred. The driver offers others again later.
 const DEFERRED_MAX: usize = 4096;

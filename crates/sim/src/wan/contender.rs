@@ -1,6 +1,7 @@
 //! The protocols that are compared.
 
 use synod_paxos::egalitarian::replica::Replica;
+use synod_paxos::fast::log::replica::Replica as FastLog;
 use synod_paxos::multi::forwarding::Forwarding;
 use synod_replica::submission::Submission;
 use synod_replica::textbook::Command;
@@ -36,11 +37,11 @@ pub struct Contender {
     /// # Errors
     /// As above.
     pub interrupt: fn(Scene, u64) -> Result<Outage, String>,
-    /// Has a replica die, and looks what the others do about it.
+    /// Has a replica die, and looks what the others do about it before a client is answered: nothing, perhaps.
     ///
     /// # Errors
     /// As above.
-    pub take_over: fn(u64) -> Result<Takeover, String>,
+    pub take_over: fn(u64) -> Result<Option<Takeover>, String>,
 }
 
 impl Contender {
@@ -61,5 +62,6 @@ impl Contender {
 pub const CONTENDERS: &[Contender] = &[
     Contender::of::<Forwarding<Submission<Command>>>("Multi-Paxos"),
     Contender::of::<Replica<Submission<Command>>>("Egalitarian Paxos"),
+    Contender::of::<FastLog<Submission<Command>>>("Fast Paxos"),
     Contender::of::<Raft<Submission<Command>>>("Raft"),
 ];

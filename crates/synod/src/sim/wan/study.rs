@@ -63,6 +63,8 @@ pub(super) struct Downtime {
 #[derive(Clone, Debug)]
 pub(super) struct Succession {
     pub(super) contender: &'static Contender,
+    /// Runs in which a client was answered before anybody did anything about it.
+    pub(super) unnoticed: usize,
     pub(super) silence: Latencies,
     pub(super) delays: Latencies,
     pub(super) messages: Latencies,
@@ -87,7 +89,7 @@ enum Job {
 enum Done {
     Measured(Measured),
     Counted(Costs),
-    TookOver(Takeover),
+    TookOver(Option<Takeover>),
     Interrupted(Outage),
 }
 
@@ -182,17 +184,17 @@ impl Study {
                 _ => None,
             });
             findings.costs.extend(counted.map(|costs| (contender, costs)));
-            let took_over: Vec<&Takeover> = results
-                .iter()
-                .filter_map(|(job, done)| match (job, done) {
-                    (Job::TakeOver(of, _), Done::TookOver(takeover)) if of.name == contender.name => {
-                        Some(takeover)
-                    }
-                    _ => None,
-                })
-                .collect();
+            let deaths = results.iter().filter_map(|(job, done)| match (job, done) {
+                (Job::TakeOver(of, _), Done::TookOver(takeover)) if of.name == contender.name => {
+                    Some(takeover)
+                }
+                _ => None,
+            });
+            let deaths: Vec<&Option<Takeover>> = deaths.collect();
+            let took_over: Vec<Takeover> = deaths.iter().copied().copied().flatten().collect();
             findings.successions.push(Succession {
                 contender,
+                unnoticed: deaths.len() - took_over.len(),
                 silence: took_over.iter().map(|takeover| takeover.silence).collect(),
                 delays: took_over.iter().map(|takeover| takeover.delays).collect(),
                 messages: took_over.iter().map(|takeover| takeover.messages).collect(),

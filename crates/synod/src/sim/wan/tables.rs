@@ -50,7 +50,7 @@ pub(super) fn text(study: &Study, findings: &Findings, width: Option<u16>) -> St
         String::new(),
         "A replica, the leader if there is one, dies with a write under way: how long it is waited for, in election \
          timeouts; message delays and messages of the election that succeeds, or of the recovery until a client is \
-         answered. Medians, and the worst."
+         answered. Medians, and the worst; in unnoticed runs a client was answered before anybody did anything about it."
             .to_owned(),
         successions(findings, width),
     ];
@@ -114,17 +114,17 @@ fn downtimes(findings: &Findings, width: Option<u16>) -> String {
 }
 
 fn successions(findings: &Findings, width: Option<u16>) -> String {
-    let head = header(&["protocol", "waited", "worst", "delays", "worst", "messages", "most"]);
+    let head = header(&["protocol", "unnoticed", "waited", "worst", "delays", "worst", "messages", "most"]);
     let row = |row: &Succession| {
-        vec![
-            row.contender.title.to_owned(),
-            format!("{:.2}", units(row.silence.median())),
-            format!("{:.2}", units(row.silence.worst())),
-            row.delays.median().to_string(),
-            row.delays.worst().to_string(),
-            row.messages.median().to_string(),
-            row.messages.worst().to_string(),
-        ]
+        let mut cells = vec![row.contender.title.to_owned(), format!("{} of {OUTAGES}", row.unnoticed)];
+        if row.silence.count() > 0 {
+            cells.extend(
+                [row.silence.median(), row.silence.worst()].map(|time| format!("{:.2}", units(time))),
+            );
+            let counted = [&row.delays, &row.messages].map(|all| [all.median(), all.worst()]);
+            cells.extend(counted.into_iter().flatten().map(|count| count.to_string()));
+        }
+        cells
     };
     table(head, findings.successions.iter().map(row).collect(), width)
 }
@@ -153,6 +153,7 @@ pub(super) fn json(study: &Study, findings: &Findings) -> Value {
         })).collect::<Vec<_>>(),
         "takeovers": findings.successions.iter().map(|row| json!({
             "protocol": row.contender.name,
+            "unnoticed": row.unnoticed,
             "waited_election_timeouts": spread(&row.silence, units),
             "delays": { "median": row.delays.median(), "worst": row.delays.worst() },
             "messages": { "median": row.messages.median(), "worst": row.messages.worst() },
