@@ -94,13 +94,16 @@ fn the_normal_case_costs_what_the_protocols_say() {
         // PreAccept, PreAcceptOk and Commit, whoever proposes.
         let egalitarian = Costs { nodes, at_leader: cost(2, 3 * others), elsewhere: cost(2, 3 * others) };
         assert_eq!(count("egalitarian"), egalitarian);
-        // Nobody is told of a commit: that comes with what is sent next.
-        let raft = count("raft");
-        assert_eq!(
-            (raft.at_leader, raft.elsewhere.messages),
-            (cost(2, 2 * others), (2 * others + 1) * 1_000)
-        );
-        assert!(raft.elsewhere.execution > 4);
+        // Append with the entries, Append with the commit, and the answers to both.
+        let raft = Costs { nodes, at_leader: cost(2, 4 * others), elsewhere: cost(4, 4 * others + 1) };
+        assert_eq!(count("raft"), raft);
+        // Propose to the others, every vote from everybody to everybody, and now and then a longer window.
+        let Costs { at_leader, elsewhere, .. } = count("fast-textbook");
+        let most = others * (nodes + 1) * 1_000 + 1_000;
+        for cost in [at_leader, elsewhere] {
+            assert_eq!((cost.commit, cost.execution), (2, 2));
+            assert!((most - 1_000..most).contains(&cost.messages), "{cost:?}");
+        }
     }
 }
 

@@ -88,7 +88,7 @@ impl<C: Command> Forwarding<C> {
         }
     }
 
-    /// Passes on what was offered here, if this node does not lead and knows who does.
+    /// Passes on what was offered here, if this node does not lead and knows who does. While nobody does, it waits.
     fn pass_on(&mut self) {
         let mut forwarded = Vec::new();
         for command in std::mem::take(&mut self.offered) {
@@ -96,10 +96,13 @@ impl<C: Command> Forwarding<C> {
                 forwarded.push(command);
             }
         }
-        let leader = self.replica.leader().filter(|ballot| ballot.node != self.id);
-        if let Some(ballot) = leader.filter(|_| !forwarded.is_empty()) {
-            let way = self.replica.core().election().way_to(ballot);
-            self.out.push_back(Output::Send { to: vec![way], message: Message::Forward(forwarded) });
+        match self.replica.leader().filter(|ballot| ballot.node != self.id) {
+            _ if forwarded.is_empty() => {}
+            Some(ballot) => {
+                let way = self.replica.core().election().way_to(ballot);
+                self.out.push_back(Output::Send { to: vec![way], message: Message::Forward(forwarded) });
+            }
+            None => self.offered = forwarded.into(),
         }
     }
 
@@ -174,7 +177,9 @@ impl<C: Command + Serialize + DeserializeOwned> Protocol for Forwarding<C> {
     }
 
     fn propose(&mut self, _: Time, command: C) {
-        self.offered.push_back(command);
+        if self.offered.len() < QUEUE_MAX {
+            self.offered.push_back(command);
+        }
     }
 
     fn handle_message(&mut self, now: Time, from: NodeId, message: Message<C>) -> Result<(), Rejection> {

@@ -69,6 +69,18 @@ impl<C: Command> Raft<C> {
         some
     }
 
+    /// Followers hear at once of what is committed, with the next entries if there are any, so that their clients need not
+    /// wait for a heartbeat.
+    fn tell_commit(&mut self) {
+        for node in self.others() {
+            let Role::Leader { followers } = &self.role else { return };
+            let probing = followers.get(&node).is_none_or(|progress| progress.probing);
+            if !probing && !self.send_entries(node, false) {
+                self.send_entries(node, true);
+            }
+        }
+    }
+
     /// Heartbeats. Whoever confirmed nothing since the last one is probed.
     pub(super) fn beat(&mut self, now: Time) {
         self.deadline = now + self.patience / 5;
@@ -170,8 +182,9 @@ impl<C: Command> Raft<C> {
         let index = held[self.nodes.len() - self.majority()];
         let current = self.log.term(index) == Some(self.term);
         mark!(EarlierTermNotCommitted if index > self.commit && !current);
-        if current || mutant!(RaftCommitsEarlierTerms) {
+        if index > self.commit && (current || mutant!(RaftCommitsEarlierTerms)) {
             self.commit_to(index);
+            self.tell_commit();
         }
     }
 
