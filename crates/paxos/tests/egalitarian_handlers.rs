@@ -222,3 +222,11 @@ fn a_replica_that_hears_of_two_commits_of_one_identity_stops() {
         core.handle_message(n(2), Message::Commit { id: id(2, 1), decree, deps: IdSet::default() }).unwrap();
     }
 }
+
+#[test]
+fn a_replica_that_starts_again_has_still_heard_of_what_its_commands_depend_on() {
+    let mut table = Table::recover(&IdSet::default(), &[]);
+    table.commit(id(1, 1), Decree::Command(cmd(1)), [id(3, 7)].into_iter().collect());
+    let again = Table::recover(&IdSet::default(), &table.records());
+    assert_eq!(again.seen().of(id(3, 7).owner), 7, "it would never be recovered, and n1.1 never executed");
+}

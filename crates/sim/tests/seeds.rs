@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use synod_probe::mark::Mark;
-use synod_sim::faults::Profile;
+use synod_sim::faults::{Class, Profile};
 use synod_sim::program::Program;
 use synod_sim::programs::fast::Fast;
 use synod_sim::programs::member::Member;
@@ -272,6 +272,21 @@ fn a_thousand_textbook_stores_survive_all_faults_by_egalitarian_paxos() {
             Mark::SubmissionOfferedAgain,
         ],
     );
+}
+
+/// Found by hand among ten thousand: everybody had restarted, and the only one who could tell of a command was gone. The
+/// others knew of it as a dependency, and had forgotten that.
+#[test]
+fn seed_300383_an_orphan_known_only_as_a_dependency_is_recovered_after_restarts() {
+    use Class::{Client, Cut, Delay, Disk, Duplicate, Pause, Replay};
+    let report = run::<replicated::Egalitarian>(&RunConfig {
+        nodes: Some(3),
+        keep: Some(vec![0, 1, 2, 3, 4, 5, 6, 11]),
+        without: vec![Duplicate, Delay, Replay, Cut, Pause, Disk, Client],
+        operations: 32,
+        ..RunConfig::new(300_383, Profile::All)
+    });
+    assert_eq!(report.violation, None);
 }
 
 #[test]
