@@ -111,6 +111,8 @@ scenarios! {
     two_values_collide_in_a_fast_round_and_the_acceptors_recover_by_themselves: "fast-collision-uncoordinated",
     who_hears_of_divided_votes_picks_the_value_that_may_have_been_chosen: "fast-divided",
     permission_to_vote_that_comes_again_gives_no_second_vote: "fast-any-again",
+    one_writer_far_from_the_leader_and_the_leader_is_never_asked: "fast-busy-writer",
+    two_writers_name_one_slot_and_turn_to_the_leader: "fast-writers-collide",
     every_replica_commits_in_one_round_trip_and_nobody_misses_the_dead: "egalitarian-fast-path",
     a_command_committed_and_answered_by_a_replica_that_died_is_not_lost: "egalitarian-owner-dies",
     two_recover_the_same_command_at_once_and_agree: "egalitarian-two-recoveries",

@@ -1,5 +1,5 @@
 //! Scenarios of Fast Paxos: one decision of four nodes, of which any three are a quorum, classic or fast
-//! (`facts/paxos.md` §8.50 to 52 by number).
+//! (`facts/paxos.md` §8.50 to 52 by number), and the log of five, of which any four are a fast quorum.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use synod_paxos::fast::options::{Options, Recovery};
 
 use crate::history::Answer;
 use crate::programs::fast::Fast;
+use crate::programs::replicated::FastLog;
 use crate::scenarios::Outcome;
 use crate::scenarios::stage::{FROM_ANYONE, Stage, TO_ANYONE, from, to};
 
@@ -124,5 +125,64 @@ pub fn any_again(seed: u64) -> Outcome {
     stage.deliver("any", from(1), to(2));
     let nothing = !stage.is_chosen("A") && !stage.is_chosen("B");
     stage.expect(nothing, "n2 does not vote for B as well: with its vote, B would be chosen");
+    stage.finish()
+}
+
+/// Five replicas of the log with a leader, which has opened slots to all. Returns two others.
+fn log(seed: u64) -> (Stage<FastLog>, u64, [u64; 2]) {
+    let mut stage: Stage<FastLog> = Stage::new(seed, 5);
+    stage.until("somebody leads", 5_000, |world| world.leader().is_some());
+    stage.pass(500);
+    let leader = stage.world.leader().map_or(1, |node| node.0);
+    let mut others = (1..=5).filter(|node| *node != leader);
+    let writers = [others.next().unwrap_or(2), others.next().unwrap_or(3)];
+    stage.say(format_args!("n{leader} leads"));
+    (stage, leader, writers)
+}
+
+/// A client of a replica that does not lead writes again and again: the leader is never asked.
+pub fn busy_writer(seed: u64) -> Outcome {
+    let (mut stage, leader, [writer, _]) = log(seed);
+    stage.lose("accept", FROM_ANYONE, TO_ANYONE);
+    stage.lose("forward", FROM_ANYONE, TO_ANYONE);
+    for round in 0..20 {
+        let asked = stage.client(1).puts("x", &round.to_string()).at(writer);
+        stage.expect_told(asked, &Answer::Done);
+    }
+    stage.let_through("accept", FROM_ANYONE, TO_ANYONE);
+    stage.let_through("forward", FROM_ANYONE, TO_ANYONE);
+    let asked = stage.client(2).gets("x").at(leader);
+    stage.expect_told(asked, &Answer::Value(Some("19".to_owned())));
+    stage.finish()
+}
+
+/// Two writers name the same slot. The leader recovers it, both are answered, and both send to the leader from then on.
+pub fn writers_collide(seed: u64) -> Outcome {
+    let (mut stage, leader, [one, two]) = log(seed);
+    stage.hold("propose", FROM_ANYONE, TO_ANYONE);
+    let first = stage.client(1).appends("x", "a").at(one);
+    let second = stage.client(2).appends("x", "b").at(two);
+    stage.pass(20);
+    stage.hold("accept", from(leader), TO_ANYONE);
+    stage.deliver("propose", from(one), to(leader));
+    for node in (1..=5).filter(|node| ![leader, one, two].contains(node)) {
+        stage.deliver("propose", from(two), to(node));
+    }
+    stage.until_held("accept", from(leader), TO_ANYONE, 1_000);
+    stage.let_through("propose", FROM_ANYONE, TO_ANYONE);
+    stage.deliver("propose", FROM_ANYONE, TO_ANYONE);
+    stage.let_through("accept", from(leader), TO_ANYONE);
+    stage.deliver("accept", from(leader), TO_ANYONE);
+    for asked in [first, second] {
+        stage.expect_told(asked, &Answer::Done);
+    }
+    stage.lose("propose", FROM_ANYONE, TO_ANYONE);
+    let third = stage.client(3).appends("x", "c").at(one);
+    stage.expect_told(third, &Answer::Done);
+    let asked = stage.client(4).gets("x").at(two);
+    match stage.told(asked) {
+        Some(Answer::Value(Some(x))) if ["abc", "bac"].contains(&x.as_str()) => {}
+        other => stage.complain(format!("each was to be done once, and c last: {other:?}")),
+    }
     stage.finish()
 }

@@ -406,6 +406,16 @@ const ALL: &[Scenario] = &[
         run: fast::any_again,
     },
     Scenario {
+        name: "fast-busy-writer",
+        title: "one writer far from the leader, and the leader is never asked",
+        run: fast::busy_writer,
+    },
+    Scenario {
+        name: "fast-writers-collide",
+        title: "two writers name one slot, and turn to the leader",
+        run: fast::writers_collide,
+    },
+    Scenario {
         name: "egalitarian-fast-path",
         title: "every replica commits in one round trip, and nobody misses the dead",
         run: egalitarian::fast_path,
