@@ -255,7 +255,6 @@ fn a_thousand_textbook_stores_survive_all_faults_by_egalitarian_paxos() {
             Mark::DamageRefused,
             Mark::EpaxosCollected,
             Mark::EpaxosCycleOfThree,
-            Mark::EpaxosDeferred,
             Mark::EpaxosFastPath,
             Mark::EpaxosFetched,
             Mark::EpaxosInvalidated,
