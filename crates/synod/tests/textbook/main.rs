@@ -90,7 +90,8 @@ async fn client(history: Arc<History>, client: u64, port: u16, over: Arc<AtomicB
         if done >= APPENDS && over.load(Ordering::Relaxed) {
             return;
         }
-        // A member that is down refuses at once: a history of nothing but that proves nothing.
+        // The pace of a client, not a wait for anything: a member that is down refuses at once, and a history of nothing but
+        // refusals proves nothing.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
