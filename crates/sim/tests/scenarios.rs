@@ -115,9 +115,11 @@ scenarios! {
     two_writers_name_one_slot_and_turn_to_the_leader: "fast-writers-collide",
     every_replica_commits_in_one_round_trip_and_nobody_misses_the_dead: "egalitarian-fast-path",
     a_command_committed_and_answered_by_a_replica_that_died_is_not_lost: "egalitarian-owner-dies",
+    a_promise_does_not_pass_for_a_vote_in_the_published_schedule: "egalitarian-published",
     two_recover_the_same_command_at_once_and_agree: "egalitarian-two-recoveries",
     a_recovery_waits_for_another_that_may_speak_against_it: "egalitarian-waiting",
     three_commands_that_depend_on_each_other_are_executed_in_one_order: "egalitarian-cycle",
     conflicts_that_never_end_do_not_keep_commands_from_being_executed: "egalitarian-endless",
+    what_was_known_by_name_only_is_recovered_after_a_restart: "egalitarian-orphan",
     a_command_that_became_a_no_op_is_proposed_again_and_executed_once: "egalitarian-once",
 }

@@ -37,9 +37,9 @@ pub(super) fn pick<C: Clone>(
     reports: &BTreeMap<NodeId, Report<C>>,
 ) -> Step<C> {
     // (2) Votes were cast: those of the highest ballot bind, as in Paxos.
-    let highest = reports.values().map(|report| report.accepted).max();
-    let voted =
-        reports.values().find(|report| Some(report.accepted) == highest && report.phase == Phase::Accepted);
+    let votes = || reports.values().filter(|report| report.phase == Phase::Accepted);
+    let highest = votes().map(|report| report.accepted).max();
+    let voted = votes().find(|report| Some(report.accepted) == highest);
     if let Some((report, decree)) = voted.and_then(|report| Some((report, report.decree.clone()?))) {
         mark!(EpaxosVoteTakenOver);
         return Step::Accept(decree, report.deps.clone());

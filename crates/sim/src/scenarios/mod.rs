@@ -426,6 +426,11 @@ const ALL: &[Scenario] = &[
         run: egalitarian::owner_dies,
     },
     Scenario {
+        name: "egalitarian-published",
+        title: "the schedule for which one ballot is too few: a promise must not pass for a vote",
+        run: egalitarian::published,
+    },
+    Scenario {
         name: "egalitarian-two-recoveries",
         title: "two recover the same command at once, and agree",
         run: egalitarian::two_recoveries,
@@ -444,6 +449,11 @@ const ALL: &[Scenario] = &[
         name: "egalitarian-endless",
         title: "conflicts that never end do not keep commands from being executed",
         run: egalitarian::endless,
+    },
+    Scenario {
+        name: "egalitarian-orphan",
+        title: "after a restart, replicas still recover what they knew by name only",
+        run: egalitarian::orphan,
     },
     Scenario {
         name: "egalitarian-once",
