@@ -210,6 +210,8 @@ mutants! {
         EpaxosFastCommitBeforeWrite,
         /// A replica counts its commands from the beginning after a restart.
         EpaxosCounterReused,
+        /// A replica forgets at a restart of which commands it knew as dependencies only.
+        EpaxosDependenciesForgotten,
         /// An owner goes on after a restart where it would be without one.
         EpaxosOwnerLeadsOn,
         /// A recovery takes more votes than there may be for a command that was committed on the fast path.
@@ -230,6 +232,8 @@ mutants! {
         EpaxosOpenDependencyIgnored,
         /// The commands of a cycle are executed in the order in which they are found.
         EpaxosCycleIgnored,
+        /// Commands that interfere are proposed however many others wait for their execution.
+        EpaxosConflictsUnlimited,
         /// Commands are forgotten as soon as they are executed here.
         EpaxosCollectedTooEarly,
         /// Commands are forgotten while others are open that may have been proposed before.

@@ -83,7 +83,9 @@ impl<C: Command> Table<C> {
             table.note_seen(id);
             // Of some it has heard only as dependencies, and nobody else may be left who would tell of them: unless they
             // are recovered, what depends on them is never executed.
-            table.note_seen_all(&instance.deps);
+            if !mutant!(EpaxosDependenciesForgotten) {
+                table.note_seen_all(&instance.deps);
+            }
             table.put(id, instance);
         }
         table.took_over(executed);
