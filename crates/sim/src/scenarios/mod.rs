@@ -14,6 +14,7 @@ mod fast;
 mod ladder;
 mod members;
 mod primary_backup;
+mod raft;
 pub mod stage;
 pub mod toy;
 
@@ -414,6 +415,11 @@ const ALL: &[Scenario] = &[
         name: "fast-writers-collide",
         title: "two writers name one slot, and turn to the leader",
         run: fast::writers_collide,
+    },
+    Scenario {
+        name: "raft-figure-8",
+        title: "in Raft, what an earlier term left on a majority may still be replaced",
+        run: raft::figure_8,
     },
     Scenario {
         name: "egalitarian-fast-path",
