@@ -58,6 +58,8 @@ marks! {
     PreCheckRefused,
     /// A happy leader ran phase 1 again to get above a promise in its way.
     LeaderWentHigher,
+    /// A leader that lacked chosen slots nobody near it knew ran phase 1 again.
+    StrandedLeaderWentHigher,
     /// A leader stepped down for another's higher ballot.
     LeaderSteppedDown,
     /// A leader learned that another value was chosen than the one it had proposed, and gave up its ballot.
@@ -201,6 +203,8 @@ marks! {
     EpaxosFetched,
     /// A replica that was away for too long installed another's state.
     EpaxosStateInstalled,
+    /// A state was installed that lacked what was executed here, and that was executed again.
+    EpaxosExecutedAgain,
 }
 
 thread_local! {

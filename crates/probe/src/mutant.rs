@@ -108,6 +108,8 @@ mutants! {
         NeverFetches,
         /// Lost messages are not sent again.
         NothingSentAgain,
+        /// A leader waits for a source of chosen slots that is gone.
+        StrandedLeaderWaits,
     }
     "leaders" {
         /// A follower is content with a leader that says it has no quorum.
@@ -238,8 +240,8 @@ mutants! {
         EpaxosCollectedTooEarly,
         /// Commands are forgotten while others are open that may have been proposed before.
         EpaxosOpenCommandsIgnored,
-        /// A state is installed that lacks what was executed here.
-        EpaxosOlderStateInstalled,
+        /// What an installed state lacks of what was executed here is not executed again.
+        EpaxosNotExecutedAgain,
     }
     "the store" {
         /// A transaction succeeds whether its conditions hold or not.

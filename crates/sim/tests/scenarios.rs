@@ -113,6 +113,8 @@ scenarios! {
     permission_to_vote_that_comes_again_gives_no_second_vote: "fast-any-again",
     one_writer_far_from_the_leader_and_the_leader_is_never_asked: "fast-busy-writer",
     two_writers_name_one_slot_and_turn_to_the_leader: "fast-writers-collide",
+    a_leader_does_not_wait_for_a_source_that_is_gone: "multi-holder-gone",
+    nor_does_a_leader_of_fast_paxos: "fast-holder-gone",
     entries_of_an_earlier_term_on_a_majority_are_not_committed: "raft-figure-8",
     every_replica_commits_in_one_round_trip_and_nobody_misses_the_dead: "egalitarian-fast-path",
     a_command_committed_and_answered_by_a_replica_that_died_is_not_lost: "egalitarian-owner-dies",

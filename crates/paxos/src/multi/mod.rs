@@ -16,3 +16,4 @@ pub mod reads;
 pub mod record;
 mod recovery;
 pub mod replica;
+pub mod stranded;

@@ -13,6 +13,7 @@ use crate::multi::leader::Window;
 use crate::multi::message::Message;
 use crate::multi::reads::Ticket;
 use crate::multi::record::Recovered;
+use crate::multi::stranded::Stranded;
 use crate::node::{Incarnation, NodeId};
 use crate::slot::Slot;
 use crate::time::Time;
@@ -64,6 +65,7 @@ struct Timing {
     followed: Option<Ballot>,
     promised: Ballot,
     last_in_flight: Option<Slot>,
+    stranded: Stranded,
     last_unconfirmed: Option<(Ballot, u64)>,
     unsynced: VecDeque<(Token, Time)>,
     applier_stalled: bool,
@@ -92,6 +94,7 @@ impl<C: Command> Replica<C> {
             followed: None,
             promised: core.acceptor().promised(),
             last_in_flight: None,
+            stranded: Stranded::default(),
             last_unconfirmed: None,
             unsynced: VecDeque::new(),
             applier_stalled: false,
@@ -193,6 +196,10 @@ impl<C: Command> Replica<C> {
         let stalled = self.timing.unsynced.front().is_some_and(|(_, since)| now - *since > limit);
         self.core.set_stalled(stalled || self.timing.applier_stalled);
         self.core.end_round();
+        let leads = self.leads().is_some();
+        if self.timing.stranded.end_round(leads, self.core.learner(), self.core.election()) {
+            self.core.campaign(self.core.election().next_ballot());
+        }
         let oldest = self.core.oldest_in_flight();
         let preparing = self.core.leadership().is_some_and(|leader| !leader.is_leading());
         if preparing || (oldest.is_some() && oldest == self.timing.last_in_flight) {

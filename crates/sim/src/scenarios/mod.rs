@@ -12,6 +12,7 @@ mod decree;
 mod egalitarian;
 mod fast;
 mod ladder;
+mod logs;
 mod members;
 mod primary_backup;
 mod raft;
@@ -415,6 +416,16 @@ const ALL: &[Scenario] = &[
         name: "fast-writers-collide",
         title: "two writers name one slot, and turn to the leader",
         run: fast::writers_collide,
+    },
+    Scenario {
+        name: "multi-holder-gone",
+        title: "who alone knew of a chosen slot told the new leader, and is gone before it told the value",
+        run: logs::multi_holder_gone,
+    },
+    Scenario {
+        name: "fast-holder-gone",
+        title: "the same in the log of Fast Paxos",
+        run: logs::fast_holder_gone,
     },
     Scenario {
         name: "raft-figure-8",

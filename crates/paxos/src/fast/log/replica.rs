@@ -17,6 +17,7 @@ use crate::fast::log::message::Message;
 use crate::fast::log::record::Record;
 use crate::fast::log::rejection::Rejection;
 use crate::multi::entry::Command;
+use crate::multi::stranded::Stranded;
 use crate::node::NodeId;
 use crate::protocol::{Output, OutputOf, Protocol, Standing, Start};
 use crate::quorum::{FastQuorumError, FastQuorumSystem, QuorumError};
@@ -57,6 +58,7 @@ struct Timing {
     /// What was undecided at the end of the last round: the oldest slot of its own, of the window, and written in, and
     /// the last one used.
     undecided: Undecided,
+    stranded: Stranded,
     unsynced: VecDeque<(Token, Time)>,
 }
 
@@ -93,6 +95,7 @@ impl<C: Command> Replica<C> {
             seen: (None, core.acceptor().promised()),
             fallback: (None, Fallback::new(start.id, start.patience)),
             undecided: Undecided::default(),
+            stranded: Stranded::default(),
             unsynced: VecDeque::new(),
         };
         Ok(Replica { core, timing, durable: position })
@@ -118,6 +121,10 @@ impl<C: Command> Replica<C> {
         let stalled = self.timing.unsynced.front().is_some_and(|(_, since)| now - *since > limit);
         self.core.set_stalled(stalled);
         self.core.end_round();
+        let leads = self.leads().is_some();
+        if self.timing.stranded.end_round(leads, self.core.learner(), self.core.election()) {
+            self.core.campaign(self.core.election().next_ballot());
+        }
         self.see_to_the_undecided();
         if self.core.election().is_happy() {
             self.timing.put_off(now);
