@@ -159,11 +159,15 @@ pub trait Protocol: Debug + Sized {
     /// among it.
     fn remembered(&self) -> Vec<Self::Record>;
 
-    /// Whether a state at `position` has executed all that was executed here, and more.
+    /// Whether a state at `position` has executed something that was not executed here, and all it lacks would be
+    /// executed again.
     fn is_ahead(&self, position: &Self::Position) -> bool;
 
+    /// A state at `position`, which is ahead, is on its way to the disk, where it takes the place of this replica's own.
+    fn prepare_install(&mut self, _position: &Self::Position) {}
+
     /// Another replica's state at `position` is durable here. Returns whether it is ahead: then the state machine is to
-    /// be replaced by it, and otherwise nothing has changed.
+    /// be replaced by it before it executes anything else, and otherwise nothing has changed.
     fn install(&mut self, now: Time, position: &Self::Position) -> bool;
 
     /// How it stands.

@@ -154,6 +154,21 @@ struct Writing<P> {
     received: bool,
 }
 
+/// The newest durable snapshot.
+#[derive(Debug)]
+struct Durable<P> {
+    position: P,
+    /// The sum over its bytes, which names it.
+    sum: u32,
+    bytes: Bytes,
+}
+
+impl<P> Durable<P> {
+    fn new(position: P, bytes: Bytes) -> Durable<P> {
+        Durable { position, sum: crc32c::crc32c(&bytes), bytes }
+    }
+}
+
 /// A replica of `S` by protocol `P`.
 pub struct Host<P: Protocol, S: StateMachine> {
     config: Config,
@@ -175,9 +190,11 @@ pub struct Host<P: Protocol, S: StateMachine> {
     due: u64,
     writing: Option<Writing<P::Position>>,
     /// The newest durable snapshot, for others.
-    durable: Option<(u32, Bytes)>,
+    durable: Option<Durable<P::Position>>,
     incoming: Option<Incoming>,
     received: Option<(P::Position, Bytes)>,
+    /// A snapshot of another replica that was of no use.
+    useless: Option<u32>,
     out: VecDeque<Output<S::Reply>>,
 }
 
@@ -205,11 +222,11 @@ where
         now: Time,
     ) -> Result<Host<P, S>, StartError> {
         let Memory { incarnation, generation, snapshot, records } = memory;
-        let durable = snapshot.map(|bytes| (crc32c::crc32c(&bytes), bytes));
-        let Snapshot { position, sessions, machine } = match &durable {
-            Some((_, bytes)) => snapshot::read(bytes)?,
+        let Snapshot { position, sessions, machine } = match &snapshot {
+            Some(bytes) => snapshot::read(bytes)?,
             None => Snapshot::default(),
         };
+        let durable = snapshot.map(|bytes| Durable::new(P::Position::clone(&position), bytes));
         let records = records.iter().map(|record| decode(record)).collect::<Result<_, _>>()?;
         let nodes = config.nodes.clone();
         let start = Start { id, incarnation, nodes, patience: config.patience, seed, now };
@@ -234,6 +251,7 @@ where
             durable,
             incoming: None,
             received: None,
+            useless: None,
             out: VecDeque::new(),
         };
         host.settle(now);
@@ -347,7 +365,7 @@ where
     pub fn handle_snapshot_durable(&mut self, now: Time) {
         let Writing { position, bytes, received } =
             self.writing.take().expect("the driver reports a snapshot that it was given");
-        self.durable = Some((crc32c::crc32c(&bytes), bytes.clone()));
+        self.durable = Some(Durable::new(position.clone(), bytes.clone()));
         if received && !self.protocol.install(now, &position) {
             // Overtaken meanwhile. It covers less than was executed here, so the journal behind it stays, until a
             // snapshot of this replica's own state takes its place.
@@ -469,8 +487,15 @@ where
             return;
         }
         let (position, bytes, received) = match self.received.take() {
-            Some((position, bytes)) if self.protocol.is_ahead(&position) => (position, bytes, true),
-            Some(_) => return mark!(OlderCheckpointIgnored),
+            Some((position, bytes)) if self.protocol.is_ahead(&position) => {
+                self.protocol.prepare_install(&position);
+                (position, bytes, true)
+            }
+            Some((_, bytes)) => {
+                mark!(OlderCheckpointIgnored);
+                self.useless = Some(crc32c::crc32c(&bytes));
+                return;
+            }
             None if self.written >= self.due => {
                 let position = self.protocol.position();
                 let bytes = snapshot::write(position.clone(), &self.sessions, &self.machine);
@@ -515,18 +540,22 @@ where
 
     fn ask_for_part(&mut self) {
         let Some(Incoming { from, snapshot, bytes, .. }) = &self.incoming else { return };
-        let frame: Frame<P::Message> =
-            Frame::WantSnapshot { snapshot: *snapshot, offset: bytes.len() as u64 };
+        let snapshot = snapshot.or(self.useless);
+        let frame: Frame<P::Message> = Frame::WantSnapshot { snapshot, offset: bytes.len() as u64 };
         self.out.push_back(Output::Send { to: vec![*from], frame: encode(&frame) });
     }
 
     fn send_part(&mut self, to: NodeId, wanted: Option<u32>, offset: u64) {
-        let Some((snapshot, bytes)) = &self.durable else { return };
-        let offset = if wanted == Some(*snapshot) { offset } else { 0 };
+        let Some(Durable { position, sum, bytes }) = &self.durable else { return };
+        if wanted == Some(*sum) && offset == 0 && *position != self.protocol.position() {
+            // It has this one already, and cannot use it: the next may be better.
+            self.written = self.due;
+        }
+        let offset = if wanted == Some(*sum) { offset } else { 0 };
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let end = from.saturating_add(self.config.part_bytes).min(bytes.len());
         let part: Frame<P::Message> = Frame::SnapshotPart {
-            snapshot: *snapshot,
+            snapshot: *sum,
             offset,
             length: bytes.len() as u64,
             bytes: bytes[from..end].to_vec(),

@@ -20,7 +20,7 @@ pub enum Frame<M> {
     Protocol(M),
     /// Asks for a part of the newest durable snapshot.
     WantSnapshot {
-        /// Which one, if some of it is there already.
+        /// Which one, if some of it is there already; from its beginning on, if all of it is and it is of no use.
         snapshot: Option<u32>,
         /// From where on.
         offset: u64,

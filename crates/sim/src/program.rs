@@ -289,6 +289,11 @@ pub trait Program: Debug + Sized {
     /// What the world is told once for all nodes.
     type Setup: Clone + Debug + Default;
 
+    /// How the nodes of a seed's run are set up.
+    fn setup(_seed: u64) -> Self::Setup {
+        Self::Setup::default()
+    }
+
     /// Whether a quorum whose nodes all reach each other makes progress, and all of them take part, while nodes
     /// outside it reach some of them or are reached. If not, these are cut off entirely in the end.
     const BEARS_PARTIAL_LINKS: bool = true;

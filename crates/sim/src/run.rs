@@ -106,7 +106,7 @@ pub fn run<P: Program>(config: &RunConfig) -> Report {
     drop(mark::take());
     let mut world = World::<P>::new(WorldConfig {
         seed: config.seed,
-        setup: P::Setup::default(),
+        setup: P::setup(config.seed),
         nodes: nodes.clone(),
         plan,
         phase2,

@@ -6,7 +6,7 @@ use synod_probe::{mark, mutant};
 
 use crate::durable::Sealed;
 use crate::egalitarian::core::{Core, Output};
-use crate::egalitarian::id::{Floor, IdSet};
+use crate::egalitarian::id::{CommandId, Floor, IdSet};
 use crate::egalitarian::interference::Command;
 use crate::egalitarian::message::{Committed, Letter, Message, Status};
 use crate::egalitarian::record::Record;
@@ -37,17 +37,42 @@ impl<C: Command> Core<C> {
         }
     }
 
-    /// Another replica's state, which has executed this, is durable here. Returns whether it covers more than was
-    /// executed here; if not, nothing changes.
+    /// Whether a state that has executed this is worth to be installed: it has something new, and whatever else was
+    /// executed here is held here, to be executed again on top of it.
+    ///
+    /// Neither state need cover the other: what a replica that was away has executed meanwhile, others may not have in
+    /// their durable states yet. Of commands that only one of the two has executed, none interferes with one that only the other
+    /// has: one of them depends on the other, and would have been executed after it, or with it.
+    pub fn is_worth_installing(&self, executed: &IdSet) -> bool {
+        !self.executed().covers(executed)
+            && self.beyond(executed).all(|id| self.table.committed(id).is_some())
+    }
+
+    /// What was executed here and not there.
+    fn beyond(&self, executed: &IdSet) -> impl Iterator<Item = CommandId> {
+        let next = |after| self.executed().next_not_in(executed, after);
+        std::iter::successors(next(None), move |id| next(Some(*id)))
+    }
+
+    /// A state that has executed this is on its way to the disk, to take the place of what is durable. What it lacks must
+    /// be held until a later one is there.
+    pub fn prepare_install(&mut self, executed: &IdSet) {
+        self.collection.limit(executed.floor());
+    }
+
+    /// Another replica's state, which has executed this, is durable here and takes the place of the present one. What
+    /// else was executed here is executed again. Returns `false`, and changes nothing, if it is not worth it.
     pub fn install(&mut self, executed: &IdSet) -> bool {
-        let covers = executed.covers(self.executed()) || mutant!(EpaxosOlderStateInstalled);
-        if !covers || self.executed() == executed {
+        if !self.is_worth_installing(executed) {
             return false;
         }
         mark!(EpaxosStateInstalled);
-        self.executor.install(executed);
+        let again: Vec<CommandId> = self.beyond(executed).collect();
+        mark!(EpaxosExecutedAgain if !again.is_empty());
+        self.executor.install(executed, again);
         self.table.took_over(executed);
         self.counter = self.counter.max(self.table.seen().of(self.id));
+        self.collection.limit(executed.floor());
         self.collection.checkpointed(executed.floor());
         let table = &self.table;
         self.leads.retain(|id, _| !table.is_decided(*id));

@@ -59,6 +59,11 @@ impl Collection {
         self.executed.raise_to(executed);
     }
 
+    /// The durable state may be one that has executed no more than this of what the present one has.
+    pub(super) fn limit(&mut self, executed: &Floor) {
+        self.executed = self.executed.common(executed);
+    }
+
     /// Takes the word of `from`.
     pub(super) fn hear(&mut self, from: NodeId, status: Status) {
         self.statuses.insert(from, status);

@@ -81,8 +81,14 @@ impl Executor {
         true
     }
 
-    /// A state that has executed this, and all that was executed here, stands in place of the present one.
-    pub fn install(&mut self, executed: &IdSet) {
+    /// A state that has executed this stands in place of the present one. It lacks what is to be executed `again`.
+    pub fn install(&mut self, executed: &IdSet, again: Vec<CommandId>) {
+        if mutant!(EpaxosNotExecutedAgain) {
+            self.executed.insert_all(again);
+        } else {
+            self.executed = IdSet::default();
+            self.learned.extend(again);
+        }
         self.executed.extend(executed);
         self.learned.retain(|id| !executed.contains(*id));
         self.parked.clear();

@@ -289,7 +289,11 @@ impl<C: Command + Serialize + DeserializeOwned> Protocol for Replica<C> {
     }
 
     fn is_ahead(&self, position: &IdSet) -> bool {
-        position.covers(self.core.executed()) && position != self.core.executed()
+        self.core.is_worth_installing(position)
+    }
+
+    fn prepare_install(&mut self, position: &IdSet) {
+        self.core.prepare_install(position);
     }
 
     fn install(&mut self, now: Time, position: &IdSet) -> bool {

@@ -254,11 +254,12 @@ impl Cluster {
         }
         let source = &self.hosts[&from];
         let (executed, state) = (source.core.executed().clone(), source.state.clone());
-        let taken = self.with(node, |core| core.install(&executed));
+        let host = self.hosts.get_mut(&node).unwrap();
+        let taken = host.core.install(&executed);
         if taken {
-            let host = self.hosts.get_mut(&node).unwrap();
             host.checkpoint = (executed, state.clone());
             host.state = state.clone();
+            self.with(node, |_| {});
             self.check_order(node, &state);
         }
         taken

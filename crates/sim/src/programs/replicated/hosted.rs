@@ -18,6 +18,7 @@ use synod_replica::wire::encode;
 
 use crate::program::{Digest, Fact, Memory, RememberedVote};
 use crate::programs::fast::{self, numbered};
+use crate::programs::replicated::Setup;
 use crate::raft;
 
 /// A protocol that runs in the world.
@@ -27,6 +28,11 @@ pub trait Hosted: Protocol<Command = Submission<Command>> + 'static {
 
     /// Whether commands go through a leader.
     const LEADS: bool = true;
+
+    /// See [`Program::setup`](crate::program::Program::setup).
+    fn setup(_seed: u64) -> Setup {
+        Setup::default()
+    }
 
     /// What is so once these records are durable, where votes are cast in slots. They are read only where they are asked for.
     fn durable(_records: impl Iterator<Item = Self::Record>) -> Vec<Fact> {
@@ -210,6 +216,14 @@ impl Hosted for raft::Raft<Submission<Command>> {
 impl Hosted for egalitarian::replica::Replica<Submission<Command>> {
     const PROGRAM: &'static str = "egalitarian";
     const LEADS: bool = false;
+
+    /// Some are so impatient that they take each other for gone, and forget without them, while the faults last: who
+    /// comes back needs their state.
+    fn setup(seed: u64) -> Setup {
+        let usual = Setup::default();
+        let hasty = seed.is_multiple_of(3);
+        Setup { patience: if hasty { usual.patience / 10 } else { usual.patience }, ..usual }
+    }
 
     fn is_decided(&self, submission: &Submission<Command>) -> Option<bool> {
         let core = self.core();

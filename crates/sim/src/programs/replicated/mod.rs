@@ -109,6 +109,10 @@ impl<P: Hosted> Program for Replicated<P> {
 
     const NAME: &'static str = P::PROGRAM;
 
+    fn setup(seed: u64) -> Setup {
+        P::setup(seed)
+    }
+
     fn boot(setup: &Setup, boot: Boot) -> Result<Replicated<P>, BootError> {
         let owner = Owner { cluster: CLUSTER, node: boot.id, protocol: P::NAME };
         let files = Files::Memory(boot.disk);
