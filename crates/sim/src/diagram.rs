@@ -4,7 +4,7 @@
 //! it is sent and drawn as an arrow where it arrives.
 
 mod line;
-mod words;
+pub(crate) mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -8,7 +8,7 @@ use crate::trace::{Event, Happening};
 const VALUE: usize = 24;
 
 /// The first `width` characters, with a sign that there are more.
-pub(super) fn clip(text: &str, width: usize) -> String {
+pub(crate) fn clip(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use synod_paxos::node::NodeId;
 
 use crate::check::Violation;
+use crate::diagram::words::clip;
 use crate::faults::{Fault, Plan};
 use crate::history::{Answer, Operation};
 use crate::linearizability;
@@ -18,6 +19,9 @@ use crate::world::{World, WorldConfig};
 
 /// Nanoseconds in a millisecond.
 const MS: u64 = 1_000_000;
+
+/// Characters of a line of the story.
+const LINE: usize = 160;
 
 /// A world with a director: nothing goes wrong in it but what is ordered.
 pub struct Stage<P: Program> {
@@ -146,8 +150,9 @@ impl<P: Program> Stage<P> {
         Stage::of(seed, count, majority, P::Setup::default())
     }
 
-    /// Adds a line to the story.
+    /// Adds a line to the story, or its beginning: of a long value that is enough.
     pub fn say(&mut self, line: impl Display) {
+        let line = clip(&line.to_string(), LINE);
         self.story.push(format!("{:>6} ms  {line}", self.world.now() / MS));
     }
 
