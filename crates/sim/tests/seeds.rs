@@ -305,6 +305,21 @@ fn seed_3087_a_replica_that_executed_something_itself_installs_the_state_of_othe
     assert_eq!(report.violation, None);
 }
 
+/// Found by hand among ten thousand: a replica had executed a command with a state that it took over, and nobody was left
+/// who knew what the command was. Who recovered it was told nothing, instead of to take the state as well.
+#[test]
+fn seed_509633_who_recovers_what_another_took_over_takes_the_state() {
+    use Class::{Clog, Cut, Delay, Replay};
+    let report = run::<replicated::Egalitarian>(&RunConfig {
+        nodes: Some(3),
+        keep: Some(vec![0, 1, 2, 3, 4, 6, 8]),
+        without: vec![Delay, Replay, Clog, Cut],
+        operations: 64,
+        ..RunConfig::new(509_633, Profile::All)
+    });
+    assert_eq!(report.violation, None);
+}
+
 /// Found by hand among ten thousand: the new leader was told that a slot is chosen by the only one who had it, and who was
 /// mute before it had sent its snapshot.
 #[test]

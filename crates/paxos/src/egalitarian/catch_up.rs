@@ -87,13 +87,16 @@ impl<C: Command> Core<C> {
             seen: self.table.seen().clone(),
             committed: self.table.known().floor().clone(),
             collected: self.table.collected().clone(),
+            installed: self.table.installed().clone(),
         }
     }
 
     pub(super) fn handle_status(&mut self, from: NodeId, status: Status) {
         self.table.note_seen_all(&IdSet::from(status.seen.clone()));
         let behind = !self.table.known().covers_floor(&status.committed) || self.table.has_holes();
-        let cut_off = self.is_cut_off(&status.collected);
+        // Who took something over with a state cannot tell those who recover it what it was.
+        let taken_over = self.leads.keys().any(|id| status.installed.contains(*id));
+        let cut_off = taken_over || self.is_cut_off(&status.collected);
         self.collection.hear(from, status);
         if cut_off {
             self.out.push_back(Output::StateNeeded { from });

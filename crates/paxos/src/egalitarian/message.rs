@@ -164,6 +164,8 @@ pub struct Status {
     pub committed: Floor,
     /// What it has forgotten.
     pub collected: Floor,
+    /// What it has taken over with another's state, of some of which it cannot tell what it was.
+    pub installed: IdSet,
 }
 
 impl<C> Message<C> {

@@ -112,7 +112,8 @@ pub(super) fn check<C>(
             let floors =
                 [&status.executed, &status.submits, &status.answers, &status.seen, &status.committed];
             let mut floors = floors.into_iter().chain([&status.collected]);
-            floors.try_for_each(|floor| reach.check_floor(floor))
+            floors.try_for_each(|floor| reach.check_floor(floor))?;
+            reach.check_deps(None, &status.installed)
         }
         Message::Fetch { have } => reach.check_deps(None, have),
         Message::Fetched { instances, collected, .. } => {

@@ -145,6 +145,11 @@ impl<C: Command> Table<C> {
         &self.collected
     }
 
+    /// What was taken over with another's state, as long as not all of it is known here.
+    pub fn installed(&self) -> &IdSet {
+        &self.installed
+    }
+
     /// Whether a state was installed that covers commands of which nothing is known here.
     pub fn has_holes(&self) -> bool {
         !self.installed.is_empty()
