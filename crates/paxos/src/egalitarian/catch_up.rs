@@ -93,7 +93,8 @@ impl<C: Command> Core<C> {
 
     pub(super) fn handle_status(&mut self, from: NodeId, status: Status) {
         self.table.note_seen_all(&IdSet::from(status.seen.clone()));
-        let behind = !self.table.known().covers_floor(&status.committed) || self.table.has_holes();
+        let behind =
+            !self.table.known().covers_floor(&status.committed) || !self.table.installed().is_empty();
         // Who took something over with a state cannot tell those who recover it what it was.
         let taken_over = self.leads.keys().any(|id| status.installed.contains(*id));
         let cut_off = taken_over || self.is_cut_off(&status.collected);

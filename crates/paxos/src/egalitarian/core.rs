@@ -39,7 +39,8 @@ pub enum Output<C> {
         /// What to append, in order.
         records: Vec<Record<C>>,
     },
-    /// Execute these, in order. Each comes once, and again only after a restart with an older state.
+    /// Execute these, in order. Each comes once, and again only after a restart with an older state, or on top of an
+    /// installed one that lacks it.
     Execute {
         /// Identities and commands: at least one.
         commands: Vec<(CommandId, C)>,

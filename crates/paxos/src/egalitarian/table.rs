@@ -150,11 +150,6 @@ impl<C: Command> Table<C> {
         &self.installed
     }
 
-    /// Whether a state was installed that covers commands of which nothing is known here.
-    pub fn has_holes(&self) -> bool {
-        !self.installed.is_empty()
-    }
-
     /// Notes that `id` exists.
     pub fn note_seen(&mut self, id: CommandId) {
         self.seen.raise(id.owner, id.counter);
