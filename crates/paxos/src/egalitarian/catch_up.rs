@@ -19,7 +19,8 @@ impl<C: Command> Core<C> {
     /// Tells everybody how this replica stands, and forgets what it may. `present` are those whose execution is worth
     /// waiting for: who is not among them may have to install a state when it comes back.
     pub fn tell_status(&mut self, present: &BTreeSet<NodeId>) {
-        let floor = self.collection.collectable(self.quorums.slow_size(), self.table.known().floor());
+        let decided = self.table.decided();
+        let floor = self.collection.collectable(self.quorums.slow_size(), decided.floor());
         self.collect(&floor.common(self.table.answers()));
         let answers = self.collection.raise(present);
         self.promise_answers(&answers);
@@ -128,35 +129,21 @@ impl<C: Command> Core<C> {
             missing.take(FETCH_MAX + 1).filter_map(|(id, _)| self.table.committed(id)).collect();
         let more = instances.len() > FETCH_MAX;
         instances.truncate(FETCH_MAX);
-        let collected = self.table.collected().clone();
         // A fast commit of our own is among them only once it is durable.
-        self.hold(vec![from], Sealed::new(Message::Fetched { instances, collected, more }));
+        self.hold(vec![from], Sealed::new(Message::Fetched { instances, more }));
     }
 
-    pub(super) fn handle_fetched(
-        &mut self,
-        from: NodeId,
-        instances: Vec<Committed<C>>,
-        collected: &Floor,
-        more: bool,
-    ) {
+    pub(super) fn handle_fetched(&mut self, from: NodeId, instances: Vec<Committed<C>>, more: bool) {
         let before = self.table.known().clone();
         for Committed { id, decree, deps } in instances {
             mark!(EpaxosFetched if !self.table.is_decided(id));
             self.learn(id, decree, deps);
         }
-        if self.is_cut_off(collected) {
-            self.out.push_back(Output::StateNeeded { from });
-        } else if more && *self.table.known() != before {
+        if more && *self.table.known() != before {
             self.send(Letter {
                 to: vec![from],
                 message: Message::Fetch { have: self.table.known().clone() },
             });
-        } else if !more {
-            // Everything is known here that is committed there: so what may be forgotten there may be here.
-            let floor = collected.common(self.collection.executed());
-            self.promise_answers(&floor);
-            self.collect(&floor);
         }
     }
 

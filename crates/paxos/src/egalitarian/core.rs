@@ -391,9 +391,7 @@ impl<C: Command> Core<C> {
             }
             Message::Status(status) => self.handle_status(from, status),
             Message::Fetch { have } => self.handle_fetch(from, &have),
-            Message::Fetched { instances, collected, more } => {
-                self.handle_fetched(from, instances, &collected, more);
-            }
+            Message::Fetched { instances, more } => self.handle_fetched(from, instances, more),
         }
         Ok(())
     }

@@ -116,8 +116,6 @@ pub enum Message<C> {
     Fetched {
         /// Committed commands.
         instances: Vec<Committed<C>>,
-        /// What the sender has forgotten, everybody who matters having executed it.
-        collected: Floor,
         /// Whether there is more than fits.
         more: bool,
     },

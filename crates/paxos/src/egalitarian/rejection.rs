@@ -116,13 +116,10 @@ pub(super) fn check<C>(
             reach.check_deps(None, &status.installed)
         }
         Message::Fetch { have } => reach.check_deps(None, have),
-        Message::Fetched { instances, collected, .. } => {
-            reach.check_floor(collected)?;
-            instances.iter().try_for_each(|committed| {
-                reach.check_id(committed.id)?;
-                reach.check_deps(Some(committed.id), &committed.deps)
-            })
-        }
+        Message::Fetched { instances, .. } => instances.iter().try_for_each(|committed| {
+            reach.check_id(committed.id)?;
+            reach.check_deps(Some(committed.id), &committed.deps)
+        }),
         Message::AcceptOk { .. }
         | Message::Recover { .. }
         | Message::Waiting { .. }

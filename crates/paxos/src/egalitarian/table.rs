@@ -124,6 +124,13 @@ impl<C: Command> Table<C> {
         self.known.contains(id) || self.installed.contains(id)
     }
 
+    /// All of which that is so.
+    pub fn decided(&self) -> IdSet {
+        let mut decided = self.known.clone();
+        decided.extend(&self.installed);
+        decided
+    }
+
     /// The committed command, if it is committed and held here.
     pub fn committed(&self, id: CommandId) -> Option<Committed<C>> {
         let instance = self.instances.get(&id).filter(|instance| instance.is_committed())?;

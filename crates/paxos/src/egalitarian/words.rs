@@ -30,7 +30,7 @@ pub fn describe<C: Debug>(message: &Message<C>) -> String {
         Message::Nack { id, ballot, promised } => format!("{name} {id} {ballot} promised {promised}"),
         Message::Status(_) => name.to_owned(),
         Message::Fetch { have } => format!("{name} beyond {have}"),
-        Message::Fetched { instances, more, .. } => {
+        Message::Fetched { instances, more } => {
             let ids: Vec<String> = instances.iter().map(|committed| committed.id.to_string()).collect();
             format!("{name} {}{}", ids.join(", "), if *more { " and more" } else { "" })
         }
