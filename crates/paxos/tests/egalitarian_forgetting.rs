@@ -1,5 +1,7 @@
 //! What replicas of Egalitarian Paxos forget, and what they must not.
 
+#![allow(clippy::unwrap_used)]
+
 mod support_egalitarian;
 
 use support_egalitarian::{Cluster, cmd, id, n};

@@ -240,6 +240,10 @@ mutants! {
         EpaxosCollectedTooEarly,
         /// Commands are forgotten while others are open that may have been proposed before.
         EpaxosOpenCommandsIgnored,
+        /// Nothing is forgotten that is newer than a command of which only a state is left.
+        EpaxosForgetsByKnown,
+        /// Who recovers a command is not told that another has taken it over with a state.
+        EpaxosTakenOverUntold,
         /// What an installed state lacks of what was executed here is not executed again.
         EpaxosNotExecutedAgain,
     }

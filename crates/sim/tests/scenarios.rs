@@ -124,5 +124,6 @@ scenarios! {
     three_commands_that_depend_on_each_other_are_executed_in_one_order: "egalitarian-cycle",
     conflicts_that_never_end_do_not_keep_commands_from_being_executed: "egalitarian-endless",
     what_was_known_by_name_only_is_recovered_after_a_restart: "egalitarian-orphan",
+    a_command_of_which_only_states_are_left_is_taken_over_with_one_and_forgotten: "egalitarian-known-by-state",
     a_command_that_became_a_no_op_is_proposed_again_and_executed_once: "egalitarian-once",
 }

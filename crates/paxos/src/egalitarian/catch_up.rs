@@ -19,7 +19,10 @@ impl<C: Command> Core<C> {
     /// Tells everybody how this replica stands, and forgets what it may. `present` are those whose execution is worth
     /// waiting for: who is not among them may have to install a state when it comes back.
     pub fn tell_status(&mut self, present: &BTreeSet<NodeId>) {
-        let decided = self.table.decided();
+        let decided = match mutant!(EpaxosForgetsByKnown) {
+            true => self.table.known().clone(),
+            false => self.table.decided(),
+        };
         let floor = self.collection.collectable(self.quorums.slow_size(), decided.floor());
         self.collect(&floor.common(self.table.answers()));
         let answers = self.collection.raise(present);
@@ -97,7 +100,8 @@ impl<C: Command> Core<C> {
         let behind =
             !self.table.known().covers_floor(&status.committed) || !self.table.installed().is_empty();
         // Who took something over with a state cannot tell those who recover it what it was.
-        let taken_over = self.leads.keys().any(|id| status.installed.contains(*id));
+        let taken_over =
+            self.leads.keys().any(|id| status.installed.contains(*id)) && !mutant!(EpaxosTakenOverUntold);
         let cut_off = taken_over || self.is_cut_off(&status.collected);
         self.collection.hear(from, status);
         if cut_off {

@@ -1,9 +1,16 @@
 //! Scenarios of Egalitarian Paxos: the textbook store without a leader (`facts/paxos.md` §8.54 to 60 by number).
 
+use synod_paxos::egalitarian::core::Core;
+use synod_paxos::egalitarian::id::CommandId;
+use synod_paxos::node::NodeId;
+use synod_replica::submission::Submission;
+use synod_replica::textbook::Command;
+
 use crate::history::Answer;
-use crate::programs::replicated::Egalitarian;
+use crate::programs::replicated::{Egalitarian, Setup};
 use crate::scenarios::Outcome;
 use crate::scenarios::stage::{Asked, FROM_ANYONE, Stage, TO_ANYONE, from, to};
+use crate::world::World;
 
 fn holds(value: &str) -> Answer {
     Answer::Value(Some(value.to_owned()))
@@ -14,6 +21,10 @@ fn started(seed: u64, count: u64) -> Stage<Egalitarian> {
     let mut stage = Stage::new(seed, count);
     stage.pass(700);
     stage
+}
+
+fn core(world: &World<Egalitarian>, node: u64) -> Option<&Core<Submission<Command>>> {
+    world.program(NodeId(node)).map(|program| program.host().protocol().core())
 }
 
 impl Stage<Egalitarian> {
@@ -29,6 +40,30 @@ impl Stage<Egalitarian> {
     fn meet(&mut self, name: &str, sender: u64, receiver: u64) {
         self.until_held(name, from(sender), to(receiver), 10_000);
         self.deliver(name, from(sender), to(receiver));
+    }
+
+    /// Writes at each of these in turn, so that they make their states durable, until something is so of all of them.
+    fn writes_until(&mut self, nodes: &[u64], what: &str, so: impl Fn(&Core<Submission<Command>>) -> bool) {
+        let everywhere = |world: &World<_>| nodes.iter().all(|node| core(world, *node).is_some_and(&so));
+        for round in 1..=30_u64 {
+            for node in nodes {
+                let asked = self.client(*node).puts("y", &round.to_string()).at(*node);
+                self.expect_told(asked, &Answer::Done);
+            }
+            self.pass(200);
+            if everywhere(&self.world) {
+                break;
+            }
+        }
+        self.until(what, 0, everywhere);
+    }
+
+    /// The third one is away for so long that it is not waited for, and these two forget all that they knew before.
+    fn forgets(&mut self, two: [u64; 2]) {
+        self.pass(11_000);
+        let before = core(&self.world, two[0]).map(|it| it.table().seen().clone()).unwrap_or_default();
+        let what = format!("n{} and n{} have forgotten all that was written before", two[0], two[1]);
+        self.writes_until(&two, &what, |it| it.table().collected().covers(&before));
     }
 
     fn expect_done(&mut self, asked: &[Asked]) {
@@ -220,6 +255,39 @@ pub fn orphan(seed: u64) -> Outcome {
     stage.starts(1);
     stage.starts(2);
     stage.expect_everywhere(&[1, 2], "x", "1");
+    stage.finish()
+}
+
+/// n1 helped n3 to commit a command and heard no more of it; n2, which was away, took n3's state with it; and n3 is gone
+/// for good. Nobody can tell what it was. n1 takes the state as well, and in the end all that is newer is forgotten.
+pub fn known_by_state(seed: u64) -> Outcome {
+    let mut stage = Stage::of(seed, 3, 2, Setup { snapshot_bytes: 100, ..Setup::default() });
+    stage.pass(700);
+    stage.dies(2);
+    stage.forgets([1, 3]);
+    for name in ["commit", "status", "fetched"] {
+        stage.lose(name, from(3), to(1));
+    }
+    stage.lose("recover", from(1), TO_ANYONE);
+    let asked = stage.client(3).puts("x", "3").at(3);
+    stage.expect_told(asked, &Answer::Done);
+    let counter = core(&stage.world, 3).map_or(0, |it| it.table().seen().of(NodeId(3)));
+    let id = CommandId::new(NodeId(3), counter);
+    let is_durable = |it: &Core<_>| it.collection().executed().contains(id);
+    stage.writes_until(&[3], "the state of n3 is durable, with x in it", is_durable);
+    stage.lose("status", from(1), to(2));
+    stage.lose("fetch", from(2), TO_ANYONE);
+    stage.starts(2);
+    let took_over = |world: &World<_>| core(world, 2).is_some_and(|it| it.table().installed().contains(id));
+    stage.until("n2 takes that state", 5_000, took_over);
+    stage.dies(3);
+    stage.let_through("recover", from(1), TO_ANYONE);
+    stage.let_through("status", from(1), to(2));
+    stage.let_through("fetch", from(2), TO_ANYONE);
+    let executed = |world: &World<_>| core(world, 1).is_some_and(|it| it.executed().contains(id));
+    stage.until("n1 takes it from n2", 5_000, executed);
+    stage.expect_everywhere(&[1, 2], "x", "3");
+    stage.forgets([1, 2]);
     stage.finish()
 }
 

@@ -473,6 +473,11 @@ const ALL: &[Scenario] = &[
         run: egalitarian::orphan,
     },
     Scenario {
+        name: "egalitarian-known-by-state",
+        title: "of a command nobody is left but states that have executed it",
+        run: egalitarian::known_by_state,
+    },
+    Scenario {
         name: "egalitarian-once",
         title: "a command that became a no-op is proposed again and executed once",
         run: egalitarian::once,
