@@ -240,6 +240,8 @@ mutants! {
         EpaxosCollectedTooEarly,
         /// Commands are forgotten while others are open that may have been proposed before.
         EpaxosOpenCommandsIgnored,
+        /// A replica forgets what it has executed because another has forgotten it.
+        EpaxosForgetsWithOthers,
         /// Nothing is forgotten that is newer than a command of which only a state is left.
         EpaxosForgetsByKnown,
         /// Who recovers a command is not told that another has taken it over with a state.

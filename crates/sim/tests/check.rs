@@ -81,7 +81,7 @@ fn commands_without_a_leader_are_safe_though_they_are_recovered() {
 
 #[test]
 fn commands_without_a_leader_are_safe_though_replicas_crash_forget_and_install() {
-    for name in ["crash-3x2", "restart-3x2", "forgetting-3x2", "install-3x2"] {
+    for name in ["crash-3x2", "restart-3x2", "forgetting-3x2", "install-3x2", "known-by-state-5x2"] {
         explored(&format!("egalitarian-{name}"));
     }
 }

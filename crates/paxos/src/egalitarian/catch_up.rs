@@ -97,6 +97,11 @@ impl<C: Command> Core<C> {
 
     pub(super) fn handle_status(&mut self, from: NodeId, status: Status) {
         self.table.note_seen_all(&IdSet::from(status.seen.clone()));
+        if mutant!(EpaxosForgetsWithOthers) {
+            let floor = status.collected.common(self.collection.executed());
+            self.promise_answers(&floor);
+            self.collect(&floor);
+        }
         let behind =
             !self.table.known().covers_floor(&status.committed) || !self.table.installed().is_empty();
         // Who took something over with a state cannot tell those who recover it what it was.

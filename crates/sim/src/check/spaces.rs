@@ -348,6 +348,14 @@ const SPACES: &[Space] = &[
         explore: |limits, progress| explore(&Replicas::new(settings::FORGETTING), limits, progress),
     },
     Space {
+        name: "egalitarian-known-by-state-5x2",
+        description: "5 replicas, 2 commands, from where one is recovered that another has executed with a state",
+        expected: 65_173,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::KNOWN_BY_STATE), limits, progress),
+    },
+    Space {
         name: "egalitarian-install-3x2",
         description: "3 replicas, 2 commands, and one replica is given another's state at any time",
         expected: 4_752,

@@ -70,6 +70,10 @@ pub enum Opening {
     Recover(u64, usize),
     /// A replica's state becomes durable, and it tells how it stands.
     Status(u64),
+    /// Everybody who is not deaf does so, one after the other, and all others who are not hear of it at once.
+    AllTell,
+    /// A replica is given the state of another.
+    Install(u64, u64),
     /// Every message of this name from one to the other arrives, if there is one.
     Deliver(u64, u64, &'static str),
     /// Everything under way is lost.

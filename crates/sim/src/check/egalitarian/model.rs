@@ -265,6 +265,21 @@ impl Replicas {
                 step(&state, Action::Recover { member: node as usize - 1, command })
             }
             Opening::Status(node) => step(&state, Action::Status { member: node as usize - 1 }),
+            Opening::Install(node, from) => {
+                step(&state, Action::Install { member: node as usize - 1, from: from as usize - 1 })
+            }
+            Opening::AllTell => {
+                let hears = |node: &u64| !self.setting.deaf.contains(node);
+                let nodes: Vec<u64> = (1..=self.setting.replicas as u64).filter(hears).collect();
+                for node in &nodes {
+                    state = self.open(state, Opening::Status(*node));
+                    for other in nodes.iter().filter(|other| *other != node) {
+                        state = self.open(state, Opening::Deliver(*node, *other, "status"));
+                    }
+                    state = self.open(state, Opening::LoseAll);
+                }
+                state
+            }
             Opening::Deliver(from, to, name) => {
                 let is_meant =
                     |packet: &Packet| (packet.from.0, packet.to.0, packet.message.name()) == (from, to, name);

@@ -1,6 +1,8 @@
 //! What the spaces of Egalitarian Paxos allow.
 
-use crate::check::egalitarian::cluster::Opening::{Deliver, LoseAll, Propose, Recover, Status};
+use crate::check::egalitarian::cluster::Opening::{
+    AllTell, Deliver, Install, LoseAll, Propose, Recover, Status,
+};
 use crate::check::egalitarian::cluster::{Opening, Setting};
 
 const TWO_PROPOSED: &[Opening] = &[Propose, Propose];
@@ -180,3 +182,37 @@ pub const FORGETTING: Setting = Setting {
 
 /// One replica is given another's state at any time.
 pub const INSTALL: Setting = Setting { installs: 1, ..TWO };
+
+/// The first command interferes with nothing, and was committed on the fast path; 4 knows it by the state of its owner
+/// only, who is gone. The second was executed by all others, and 4 has forgotten it. 2 recovers the first, with 3 and 5.
+pub const KNOWN_BY_STATE: Setting = Setting {
+    replicas: 5,
+    owners: &[1, 5],
+    apart: &[0],
+    recoveries: &[(2, 0, 1)],
+    deaf: &[1],
+    statuses: 14,
+    installs: 1,
+    opening: &[
+        Propose,
+        Deliver(1, 2, "pre-accept"),
+        Deliver(1, 3, "pre-accept"),
+        Deliver(2, 1, "pre-accept-ok"),
+        Deliver(3, 1, "pre-accept-ok"),
+        LoseAll,
+        Propose,
+        Deliver(5, 2, "pre-accept"),
+        Deliver(5, 3, "pre-accept"),
+        Deliver(2, 5, "pre-accept-ok"),
+        Deliver(3, 5, "pre-accept-ok"),
+        Install(4, 1),
+        Deliver(5, 2, "commit"),
+        Deliver(5, 3, "commit"),
+        Deliver(5, 4, "commit"),
+        LoseAll,
+        AllTell,
+        AllTell,
+        AllTell,
+    ],
+    ..TWO
+};
