@@ -19,24 +19,36 @@ fn forget(cluster: &mut Cluster, nodes: &[u64]) {
     }
 }
 
-#[test]
-fn what_all_know_only_by_a_state_does_not_keep_them_from_forgetting() {
+/// n3 committed n3.1 with the help of n1, which did not hear of it, and is gone; n2 has executed it in the state of n3.
+fn known_by_state() -> Cluster {
     let mut cluster = Cluster::new(3);
     cluster.propose(n(3), cmd(1));
-    // n1 helps n3 to commit it, and does not hear of it.
     cluster.run(|packet| packet.to == n(2) || (packet.to == n(1) && packet.message.name() == "commit"));
     cluster.checkpoint(n(3));
     cluster.hosts.get_mut(&n(2)).unwrap().state_needed = Some(n(3));
     assert!(cluster.install(n(2)));
     cluster.crash(n(3), 0);
     assert_eq!(cluster.host(n(1)).core.undecided(9), [id(3, 1)]);
+    cluster
+}
 
+#[test]
+fn what_was_executed_in_another_state_is_still_recovered_by_who_needs_it() {
+    let mut cluster = known_by_state();
     cluster.with(n(1), |core| core.recover(id(3, 1)));
     cluster.run(|_| false);
-    assert_eq!(cluster.host(n(1)).core.undecided(9), [id(3, 1)], "n2 cannot say what it was");
+    assert_eq!(cluster.host(n(1)).state[&0], [1]);
+    assert!(cluster.host(n(2)).core.table().installed().is_empty(), "n2 has heard what it was");
+}
+
+#[test]
+fn what_all_know_only_by_a_state_does_not_keep_them_from_forgetting() {
+    let mut cluster = known_by_state();
+    cluster.with(n(1), |core| core.recover(id(3, 1)));
+    cluster.run(|packet| packet.message.name() == "recover");
     cluster.tell_status(n(2), &[n(1)]);
-    cluster.run(|_| false);
-    assert!(cluster.install(n(1)), "so n1 takes the state of n2");
+    cluster.run(|packet| packet.message.name() == "recover");
+    assert!(cluster.install(n(1)), "n1, which cannot ask, takes the state of n2");
 
     for name in 2..=9 {
         cluster.propose(n(1 + u64::from(name % 2)), cmd(name));

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 
 use support_egalitarian::{Cmd, Msg, cmd, id, n};
 use synod_paxos::ballot::Ballot;
-use synod_paxos::egalitarian::core::Core;
+use synod_paxos::egalitarian::core::{Core, Output};
 use synod_paxos::egalitarian::execution::Executor;
-use synod_paxos::egalitarian::id::{CommandId, IdSet};
+use synod_paxos::egalitarian::id::{CommandId, Floor, IdSet};
 use synod_paxos::egalitarian::instance::{Decree, Phase};
 use synod_paxos::egalitarian::message::{Message, Report, Status};
 use synod_paxos::egalitarian::record::Recovered;
@@ -145,7 +145,8 @@ fn messages_that_no_correct_replica_sends_are_refused_by_name_and_change_nothing
     let ballot = |round, node| Ballot::new(round, n(node));
     let report =
         |phase, decree| Report { phase, accepted: Ballot::ZERO, decree, deps: none(), initial: None };
-    let far = Status { seen: [(n(2), AHEAD_MAX + 1)].into_iter().collect(), ..Status::default() };
+    let far =
+        Status { seen: [(n(2), CommandId::COUNTER_MAX + 1)].into_iter().collect(), ..Status::default() };
     let wrong: Vec<(u64, Msg, &str)> = vec![
         (9, Message::Fetch { have: none() }, "no replica"),
         (2, Message::PreAccept { id: id(3, 1), command: cmd(1), deps: none() }, "not its own"),
@@ -161,6 +162,15 @@ fn messages_that_no_correct_replica_sends_are_refused_by_name_and_change_nothing
             "itself",
         ),
         (2, Message::Status(far), "out of reach"),
+        (
+            2,
+            Message::PreAccept {
+                id: id(2, 1),
+                command: cmd(1),
+                deps: [id(3, AHEAD_MAX + 1)].into_iter().collect(),
+            },
+            "out of reach",
+        ),
         (2, Message::PreAcceptOk { id: id(2, 1), deps: none() }, "never asked"),
         (2, Message::PreAcceptOk { id: id(1, 1), deps: none() }, "never asked"),
         (
@@ -202,6 +212,18 @@ fn messages_that_no_correct_replica_sends_are_refused_by_name_and_change_nothing
         assert!(said.contains(words), "{message:?}: {said}");
         assert_eq!(core, fresh, "{message:?}");
     }
+}
+
+#[test]
+fn who_was_away_for_ever_so_many_commands_hears_of_them_all_the_same() {
+    let mut core = core();
+    let last = 10 * AHEAD_MAX;
+    let floor = || -> Floor { [(n(2), last)].into_iter().collect() };
+    let status = Status { seen: floor(), collected: floor(), ..Status::default() };
+    core.handle_message(n(2), Message::Status(status)).unwrap();
+    assert_eq!(core.poll_output(), Some(Output::StateNeeded { from: n(2) }));
+    let next = Message::PreAccept { id: id(2, last + 1), command: cmd(1), deps: IdSet::from(floor()) };
+    core.handle_message(n(2), next).unwrap();
 }
 
 #[test]

@@ -224,6 +224,14 @@ mutants! {
         EpaxosValidationForgotten,
         /// A recovery does not wait for the commands that may speak against its own.
         EpaxosWaitsForNobody,
+        /// A recovery that waits takes no notice of what is committed against it.
+        EpaxosCommittedAgainstIgnored,
+        /// A recovery that waits believes what is held of a command that was executed in another's state.
+        EpaxosOpenInstanceBelieved,
+        /// What is forgotten speaks against a command that was executed in another's state.
+        EpaxosGoneSpeaksAgainstExecuted,
+        /// A recovery that waits gives way to any other.
+        EpaxosGivesWayToAll,
         /// A no-op interferes with nothing.
         EpaxosNopInterferesWithNothing,
         /// The owner of a command that became a no-op does not propose it again.

@@ -169,6 +169,21 @@ impl<P> Durable<P> {
     }
 }
 
+/// Another replica's snapshot, all of it.
+struct Received<P> {
+    from: NodeId,
+    position: P,
+    bytes: Bytes,
+}
+
+/// A snapshot that another replica fetches.
+struct Lent {
+    sum: u32,
+    bytes: Bytes,
+    /// When it is taken for gone.
+    until: Time,
+}
+
 /// A replica of `S` by protocol `P`.
 pub struct Host<P: Protocol, S: StateMachine> {
     config: Config,
@@ -192,9 +207,11 @@ pub struct Host<P: Protocol, S: StateMachine> {
     /// The newest durable snapshot, for others.
     durable: Option<Durable<P::Position>>,
     incoming: Option<Incoming>,
-    received: Option<(P::Position, Bytes)>,
-    /// A snapshot of another replica that was of no use.
-    useless: Option<u32>,
+    received: Option<Received<P::Position>>,
+    /// Of each replica the last snapshot that was of no use.
+    useless: BTreeMap<NodeId, u32>,
+    /// What others are in the middle of fetching. The newest snapshot may have taken its place.
+    lent: BTreeMap<NodeId, Lent>,
     out: VecDeque<Output<S::Reply>>,
 }
 
@@ -251,7 +268,8 @@ where
             durable,
             incoming: None,
             received: None,
-            useless: None,
+            useless: BTreeMap::new(),
+            lent: BTreeMap::new(),
             out: VecDeque::new(),
         };
         host.settle(now);
@@ -330,7 +348,7 @@ where
                 self.protocol.handle_message(now, from, message).map_err(|rejection| rejection.to_string())
             }
             Ok(Frame::WantSnapshot { snapshot, offset }) => {
-                self.send_part(from, snapshot, offset);
+                self.send_part(now, from, snapshot, offset);
                 Ok(())
             }
             Ok(Frame::SnapshotPart { snapshot, offset, length, bytes }) => {
@@ -395,10 +413,8 @@ where
         if self.look_at.is_some_and(|at| at <= now) {
             self.look_after_waiting(now);
         }
-        if self.incoming.as_ref().is_some_and(|incoming| incoming.ends <= now) {
-            mark!(TransferGivenUp);
-            self.incoming = None;
-        }
+        self.look_after_transfer(now);
+        self.lent.retain(|_, lent| lent.until > now);
         if self.protocol.next_timeout().is_some_and(|at| at <= now) {
             self.protocol.handle_timeout(now);
         }
@@ -487,13 +503,13 @@ where
             return;
         }
         let (position, bytes, received) = match self.received.take() {
-            Some((position, bytes)) if self.protocol.is_ahead(&position) => {
+            Some(Received { position, bytes, .. }) if self.protocol.is_ahead(&position) => {
                 self.protocol.prepare_install(&position);
                 (position, bytes, true)
             }
-            Some((_, bytes)) => {
+            Some(Received { from, bytes, .. }) => {
                 mark!(OlderCheckpointIgnored);
-                self.useless = Some(crc32c::crc32c(&bytes));
+                self.useless.insert(from, crc32c::crc32c(&bytes));
                 return;
             }
             None if self.written >= self.due => {
@@ -530,8 +546,24 @@ where
         if self.incoming.is_some() || self.received.is_some() || self.is_installing() {
             return;
         }
-        self.incoming = Some(Incoming::new(from, now + self.config.patience * 2));
+        self.incoming = Some(Incoming::new(from, now + self.config.patience));
         self.ask_for_part();
+    }
+
+    /// A part that does not come is asked for once more before the source is taken for gone.
+    fn look_after_transfer(&mut self, now: Time) {
+        match self.incoming.as_mut().filter(|incoming| incoming.ends <= now) {
+            Some(incoming) if !incoming.asked_again => {
+                incoming.asked_again = true;
+                incoming.ends = now + self.config.patience;
+                self.ask_for_part();
+            }
+            Some(_) => {
+                mark!(TransferGivenUp);
+                self.incoming = None;
+            }
+            None => {}
+        }
     }
 
     fn is_installing(&self) -> bool {
@@ -540,26 +572,35 @@ where
 
     fn ask_for_part(&mut self) {
         let Some(Incoming { from, snapshot, bytes, .. }) = &self.incoming else { return };
-        let snapshot = snapshot.or(self.useless);
+        let snapshot = snapshot.or_else(|| self.useless.get(from).copied());
         let frame: Frame<P::Message> = Frame::WantSnapshot { snapshot, offset: bytes.len() as u64 };
         self.out.push_back(Output::Send { to: vec![*from], frame: encode(&frame) });
     }
 
-    fn send_part(&mut self, to: NodeId, wanted: Option<u32>, offset: u64) {
+    fn send_part(&mut self, now: Time, to: NodeId, wanted: Option<u32>, offset: u64) {
         let Some(Durable { position, sum, bytes }) = &self.durable else { return };
-        if wanted == Some(*sum) && offset == 0 && *position != self.protocol.position() {
+        if wanted == Some(*sum) && offset == 0 {
             // It has this one already, and cannot use it: the next may be better.
-            self.written = self.due;
+            if *position != self.protocol.position() {
+                self.written = self.due;
+            }
+            return;
         }
-        let offset = if wanted == Some(*sum) { offset } else { 0 };
+        // A transfer that began anew with every snapshot might never end.
+        let lent = self.lent.get(&to).filter(|lent| wanted == Some(lent.sum));
+        let (sum, bytes) = lent.map_or((*sum, bytes), |lent| (lent.sum, &lent.bytes));
+        let offset = if wanted == Some(sum) { offset } else { 0 };
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
         let end = from.saturating_add(self.config.part_bytes).min(bytes.len());
         let part: Frame<P::Message> = Frame::SnapshotPart {
-            snapshot: *sum,
+            snapshot: sum,
             offset,
             length: bytes.len() as u64,
             bytes: bytes[from..end].to_vec(),
         };
+        let until = now + self.config.patience * 4;
+        let lent = Lent { sum, bytes: bytes.clone(), until };
+        self.lent.insert(to, lent);
         self.out.push_back(Output::Send { to: vec![to], frame: encode(&part) });
     }
 
@@ -568,13 +609,16 @@ where
         match incoming.take(snapshot, offset, length, bytes) {
             Progress::Unasked => {}
             Progress::More => {
-                incoming.ends = now + self.config.patience * 2;
+                incoming.ends = now + self.config.patience;
+                incoming.asked_again = false;
                 self.ask_for_part();
             }
             Progress::Complete(bytes) => {
                 self.incoming = None;
                 match snapshot::read::<P::Position, S>(&bytes) {
-                    Ok(snapshot) => self.received = Some((snapshot.position, bytes.into())),
+                    Ok(Snapshot { position, .. }) => {
+                        self.received = Some(Received { from, position, bytes: bytes.into() });
+                    }
                     Err(error) => {
                         mark!(CheckpointRefused);
                         let reason = format!("its snapshot: {error}");

@@ -10,11 +10,13 @@ const LENGTH_MAX: u64 = 4 << 30;
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) from: NodeId,
-    /// Which snapshot: one that its source replaces meanwhile begins anew.
+    /// Which snapshot. If its source does not have it any more, another one begins.
     pub(crate) snapshot: Option<u32>,
     pub(crate) bytes: Vec<u8>,
-    /// When the source will be taken for gone.
+    /// When the part asked for, or the question, is taken for lost.
     pub(crate) ends: Time,
+    /// Whether it was asked for again.
+    pub(crate) asked_again: bool,
 }
 
 /// What a part led to.
@@ -30,7 +32,7 @@ pub(crate) enum Progress {
 
 impl Incoming {
     pub(crate) fn new(from: NodeId, ends: Time) -> Incoming {
-        Incoming { from, snapshot: None, bytes: Vec::new(), ends }
+        Incoming { from, snapshot: None, bytes: Vec::new(), ends, asked_again: false }
     }
 
     /// Takes a part.

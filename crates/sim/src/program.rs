@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use synod_journal::MemoryDisk;
 use synod_paxos::ballot::Ballot;
+use synod_paxos::egalitarian::id::{CommandId, IdSet};
 use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
@@ -133,6 +134,34 @@ impl Digest {
     }
 }
 
+/// How far a command is at a node, where it has no place in a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stand {
+    /// It has no vote there.
+    Nothing,
+    /// The node voted for what it holds with this ballot, and then perhaps promised higher ones.
+    Voted(Ballot),
+    /// The node takes what it holds for agreed on.
+    Agreed,
+}
+
+/// What a node has on its disk of a command that has no place in a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Which command.
+    pub id: CommandId,
+    /// Nothing below gets a vote there.
+    pub promised: Ballot,
+    /// How far it is.
+    pub stand: Stand,
+    /// Of the command or no-op, and what it depends on.
+    pub value: Digest,
+    /// Which key the command is about, and whether it only reads; nothing for a no-op.
+    pub touches: Option<(Digest, bool)>,
+    /// What it depends on.
+    pub deps: IdSet,
+}
+
 /// What a program knows or did, for the checkers. Programs report what is so; whether it may be is not theirs to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
@@ -195,6 +224,8 @@ pub enum Fact {
         /// What.
         value: Digest,
     },
+    /// What the node knows of a command that has no place in a log is durable.
+    Knows(Instance),
     /// The node takes the entry at `index` for committed, and all before it.
     Committed {
         /// Where.

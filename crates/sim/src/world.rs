@@ -18,6 +18,7 @@ use synod_paxos::quorum::FastQuorumSystem;
 
 use crate::check::Violation;
 use crate::checkers::executions::Executions;
+use crate::checkers::instances::Instances;
 use crate::checkers::ledger::Ledger;
 use crate::checkers::states::States;
 use crate::checkers::terms::Terms;
@@ -27,7 +28,7 @@ use crate::faults::{ClientHabits, Plan};
 use crate::history::Call;
 use crate::machine::Machine;
 use crate::network::{Letter, Network};
-use crate::program::{Digest, Fact, Operation, Program, Queue, Reply, RequestId, WorkId};
+use crate::program::{Digest, Fact, Instance, Operation, Program, Queue, Reply, RequestId, Stand, WorkId};
 use crate::random::Random;
 use crate::trace::{Event as Traced, Happening};
 
@@ -151,6 +152,7 @@ pub struct World<P: Program> {
     ledger: Ledger,
     states: States,
     executions: Executions,
+    instances: Instances,
     terms: Terms,
     tally: Tally,
     hash: Digest,
@@ -207,6 +209,7 @@ impl<P: Program> World<P> {
             ledger: Ledger::new(phase2).with_fast_rounds(P::is_fast, fast),
             states: States::default(),
             executions: Executions::default(),
+            instances: Instances::default(),
             terms: Terms::default(),
             tally: Tally::default(),
             hash: Digest::EMPTY,
@@ -399,7 +402,9 @@ fn tell(fact: &Fact) -> Option<String> {
         Fact::Elected { term, .. } => format!("elected in term {term}"),
         Fact::Logged { index, term, .. } => format!("logged {index} of term {term}"),
         Fact::Committed { index, term, .. } => format!("committed {index} of term {term}"),
+        Fact::Knows(Instance { id, stand: Stand::Agreed, .. }) => format!("agreed on {id}"),
         Fact::Decided { .. }
+        | Fact::Knows(_)
         | Fact::Proposable { .. }
         | Fact::Applied { .. }
         | Fact::Executed { .. }

@@ -121,6 +121,8 @@ scenarios! {
     a_promise_does_not_pass_for_a_vote_in_the_published_schedule: "egalitarian-published",
     two_recover_the_same_command_at_once_and_agree: "egalitarian-two-recoveries",
     a_recovery_waits_for_another_that_may_speak_against_it: "egalitarian-waiting",
+    a_recovery_that_waited_ends_with_a_no_op_when_what_it_waited_for_is_committed_against_it: "egalitarian-waits-against",
+    of_two_recoveries_that_wait_for_each_other_the_one_with_fewer_supporters_gives_way: "egalitarian-gives-way",
     three_commands_that_depend_on_each_other_are_executed_in_one_order: "egalitarian-cycle",
     conflicts_that_never_end_do_not_keep_commands_from_being_executed: "egalitarian-endless",
     what_was_known_by_name_only_is_recovered_after_a_restart: "egalitarian-orphan",

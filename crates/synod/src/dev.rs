@@ -20,7 +20,7 @@ Examples:
   synod dev --members 5              five of them
   synod dev --in-memory              nothing is written to disk, nothing is left behind
   synod dev --protocol egalitarian   the textbook store without a leader; one line a request, to each member:
-                                     echo append log x | nc 127.0.0.1 2379
+                                     echo append log x | nc -N 127.0.0.1 2379
   synod dev --client-port 12379      clients at 12379, 12381 and 12383";
 
 /// What `synod dev` can be told.

@@ -92,9 +92,9 @@ pub(crate) async fn run(protocol: Protocol, options: &DevOptions) -> Result<(), 
     }
     println!(
         "\nready: the store of the texts by {}. In another terminal, one line a request:\n\
-         \x20 echo put greeting hello | nc 127.0.0.1 {}\n\
-         \x20 echo append greeting ! | nc 127.0.0.1 {}\n\
-         \x20 echo get greeting | nc 127.0.0.1 {}\n",
+         \x20 echo put greeting hello | nc -N 127.0.0.1 {}\n\
+         \x20 echo append greeting ! | nc -N 127.0.0.1 {}\n\
+         \x20 echo get greeting | nc -N 127.0.0.1 {}\n",
         protocol.name(),
         port(1),
         port(options.members),

@@ -119,16 +119,9 @@ impl<C: Command> Core<C> {
         }
     }
 
-    /// Whether somebody has forgotten what is not known here.
+    /// Whether somebody has forgotten what is not decided here.
     fn is_cut_off(&self, collected: &Floor) -> bool {
-        let mut after = None;
-        while let Some(id) = IdSet::from(collected.clone()).next_not_in(self.table.known(), after) {
-            if !self.table.is_decided(id) {
-                return true;
-            }
-            after = Some(id);
-        }
-        false
+        !self.table.known().covers_floor(collected) && !self.table.decided().covers_floor(collected)
     }
 
     pub(super) fn handle_fetch(&mut self, from: NodeId, have: &IdSet) {

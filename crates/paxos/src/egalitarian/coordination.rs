@@ -8,7 +8,7 @@ use crate::ballot::Ballot;
 use crate::durable::Sealed;
 use crate::egalitarian::core::Core;
 use crate::egalitarian::id::{CommandId, IdSet};
-use crate::egalitarian::instance::{Decree, Held, Phase};
+use crate::egalitarian::instance::{Decree, Held, Instance, Phase};
 use crate::egalitarian::interference::Command;
 use crate::egalitarian::lead::{Lead, Stage};
 use crate::egalitarian::message::{Letter, Message, Report};
@@ -97,10 +97,11 @@ impl<C: Command> Core<C> {
         }
         self.leads.remove(&id);
         self.outbid.remove(&id);
-        if self.table.collected().contains(id) || !self.executor.learn(id) {
+        if self.table.collected().contains(id) {
             return;
         }
-        if id.owner == self.id && self.table.instance(id).is_some_and(|instance| instance.is_nop()) {
+        let is_nop = || self.table.instance(id).is_some_and(Instance::is_nop);
+        if self.executor.learn(id) && id.owner == self.id && is_nop() {
             self.propose_again(id);
         }
         self.settle_waiting();
@@ -188,10 +189,13 @@ impl<C: Command> Core<C> {
         if !self.executor.has(other) {
             return Fate::Open;
         }
-        match self.table.instance(other) {
+        // What was executed with another's state may be held here as it was before it was agreed on: that says nothing.
+        let is_agreed =
+            |instance: &&Instance<C>| instance.is_committed() || mutant!(EpaxosOpenInstanceBelieved);
+        match self.table.instance(other).filter(is_agreed) {
             Some(instance) if instance.held == Held::Nop || instance.deps.contains(id) => Fate::Harmless,
             Some(_) => Fate::Against,
-            // Forgotten, and executed without the one that is not committed; installed, and not known yet.
+            // Forgotten, and executed without the one that is not committed.
             None if self.table.collected().contains(other) => Fate::Against,
             None => Fate::Open,
         }

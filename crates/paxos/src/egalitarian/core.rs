@@ -211,9 +211,14 @@ impl<C: Command> Core<C> {
         &self.collection
     }
 
-    /// Whether a write is not yet reported durable.
-    pub fn is_unsynced(&self) -> bool {
-        self.gate.durable() < self.gate.issued()
+    /// The last write that was begun.
+    pub fn last_write(&self) -> Token {
+        self.gate.issued()
+    }
+
+    /// Whether a write is reported durable.
+    pub fn is_durable(&self, write: Token) -> bool {
+        write <= self.gate.durable()
     }
 
     /// Whether `poll_output` stopped before it had looked at everything that may be executed.
@@ -221,14 +226,15 @@ impl<C: Command> Core<C> {
         self.executor.is_busy()
     }
 
-    /// Commands that somebody has heard of and of which it is not known here what they stand for: of each owner the
-    /// first `limit`.
+    /// Commands that somebody has heard of and that are not decided here: neither known to be committed nor executed
+    /// with an installed state. Of each owner the first `limit`.
     pub fn undecided(&self, limit: usize) -> Vec<CommandId> {
         let mut open = Vec::new();
+        let decided = self.table.decided();
         for (owner, last) in self.table.seen().iter() {
-            let first = self.table.known().floor().of(owner) + 1;
+            let first = decided.floor().of(owner) + 1;
             let ids = (first..=last).map(|counter| CommandId::new(owner, counter));
-            open.extend(ids.filter(|id| !self.table.is_decided(*id)).take(limit));
+            open.extend(ids.filter(|id| !decided.contains(*id)).take(limit));
         }
         open
     }

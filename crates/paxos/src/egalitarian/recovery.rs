@@ -122,6 +122,7 @@ pub(super) fn settle<C: Clone>(
     let mut open = false;
     for fate in fates {
         match fate {
+            Fate::Against if mutant!(EpaxosCommittedAgainstIgnored) => {}
             Fate::Against => {
                 mark!(EpaxosWaitEndedAgainst);
                 return Some(Step::nop());
@@ -140,7 +141,7 @@ pub(super) fn settle<C: Clone>(
 /// (c): whether a command that another recoverer waits for, with so many supporters, had more than it could have had
 /// if this one had been committed on the fast path.
 pub(super) fn yields(quorums: &ReplicaQuorums, supporters: u64) -> bool {
-    supporters > (quorums.slow_size() - quorums.fast_failures()) as u64
+    mutant!(EpaxosGivesWayToAll) || supporters > (quorums.slow_size() - quorums.fast_failures()) as u64
 }
 
 /// (d): decides by what somebody outside of the quorum reported late.

@@ -73,7 +73,7 @@ pub enum Rejection {
     },
 }
 
-/// How far ahead of what was heard of a command may be before it is taken for garbage.
+/// How far ahead of what was heard of a command may be before it is taken for garbage. A `Status` may tell of any.
 pub const AHEAD_MAX: u64 = 1 << 20;
 
 /// Whether a correct replica `from` could have sent `message` to `node`, which has heard of `seen`.
@@ -112,8 +112,8 @@ pub(super) fn check<C>(
             let floors =
                 [&status.executed, &status.submits, &status.answers, &status.seen, &status.committed];
             let mut floors = floors.into_iter().chain([&status.collected]);
-            floors.try_for_each(|floor| reach.check_floor(floor))?;
-            reach.check_deps(None, &status.installed)
+            floors.try_for_each(|floor| reach.check_last(floor.iter()))?;
+            reach.check_last(status.installed.highest())
         }
         Message::Fetch { have } => reach.check_deps(None, have),
         Message::Fetched { instances, .. } => instances.iter().try_for_each(|committed| {
@@ -143,8 +143,17 @@ impl Reach<'_> {
         Err(Rejection::NoSuchCommand { from: self.from, message: self.message, id })
     }
 
-    fn check_floor(&self, floor: &Floor) -> Result<(), Rejection> {
-        floor.iter().try_for_each(|(owner, counter)| self.check_id(CommandId::new(owner, counter)))
+    /// Commands of replicas, however many: who was away for long must hear how far the others are.
+    fn check_last(&self, mut last: impl Iterator<Item = (NodeId, u64)>) -> Result<(), Rejection> {
+        let possible =
+            |owner, counter| self.quorums.contains(owner) && (1..=CommandId::COUNTER_MAX).contains(&counter);
+        match last.find(|(owner, counter)| !possible(*owner, *counter)) {
+            None => Ok(()),
+            Some((owner, counter)) => {
+                let (from, message, id) = (self.from, self.message, CommandId::new(owner, counter));
+                Err(Rejection::NoSuchCommand { from, message, id })
+            }
+        }
     }
 
     fn check_deps(&self, id: Option<CommandId>, deps: &IdSet) -> Result<(), Rejection> {

@@ -50,6 +50,8 @@ struct Watch {
     asked: u32,
     /// What was promised at the last look: if it has changed since, somebody is about it.
     promised: Ballot,
+    /// The write of the last ballot for it.
+    write: Option<Token>,
 }
 
 /// How often a recoverer asks with one ballot: whoever says nothing may have gone.
@@ -159,9 +161,10 @@ impl<C: Command> Replica<C> {
         let pause = self.timing.backoff.between(self.timing.patience / 2, self.timing.patience);
         watch.asked = 0;
         watch.until = self.timing.now + pause;
-        // Another ballot would only queue behind the write that is late.
-        if !self.core.is_unsynced() {
-            self.core.recover(id);
+        // If the write of the last ballot is late, another would only queue behind it.
+        let is_late = watch.write.is_some_and(|write| !self.core.is_durable(write));
+        if !is_late && self.core.recover(id) {
+            watch.write = Some(self.core.last_write());
         }
     }
 
@@ -189,7 +192,7 @@ impl Timing {
             true => self.patience / REPEATS,
             false => self.backoff.between(self.patience, self.patience * 2),
         };
-        self.watches.insert(id, Watch { until: self.now + wait, asked: 0, promised });
+        self.watches.insert(id, Watch { until: self.now + wait, asked: 0, promised, write: None });
     }
 }
 

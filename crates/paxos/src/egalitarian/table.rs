@@ -200,10 +200,12 @@ impl<C: Command> Table<C> {
     /// What speaks against `id` depending on `deps` only: interfering commands outside of them that do not depend
     /// on it either. `None` if that cannot be told.
     fn conflicts(&self, id: CommandId, command: &C, deps: &IdSet) -> Option<Vec<(CommandId, Phase)>> {
-        if !deps.covers(&self.installed) {
-            return None;
-        }
         if let Some(gone) = IdSet::from(self.collected.clone()).next_not_in(deps, None) {
+            // It was executed elsewhere, so it may have been committed without what is forgotten here. Who asks takes
+            // the state, see `Status::installed`.
+            if self.installed.contains(id) && !mutant!(EpaxosGoneSpeaksAgainstExecuted) {
+                return None;
+            }
             // What is forgotten was executed here, and so without this one; who proposed this one without knowing of
             // that has not had it committed on the fast path: see `collection`.
             mark!(EpaxosForgottenConflict);
@@ -261,7 +263,7 @@ impl<C: Command> Table<C> {
         self.note_seen(id);
         self.note_seen_all(&deps);
         if self.is_decided(id) {
-            return self.tell_decided(id);
+            return self.tell_known(id);
         }
         let mut instance = self.instances.get(&id).cloned().unwrap_or_default();
         check_same(id, &instance, &command, Some(&deps));
@@ -301,8 +303,8 @@ impl<C: Command> Table<C> {
     ) -> Option<Answer<C>> {
         self.note_seen(id);
         self.note_seen_all(&deps);
-        if self.is_decided(id) {
-            return self.tell_decided(id);
+        if self.known.contains(id) {
+            return self.tell_known(id);
         }
         let mut instance = self.instances.get(&id).cloned().unwrap_or_default();
         if ballot < instance.promised && !mutant!(EpaxosPromiseIgnored) {
@@ -327,8 +329,8 @@ impl<C: Command> Table<C> {
     /// promised ballot it tells again, for the answer may have been lost.
     pub fn handle_recover(&mut self, id: CommandId, ballot: Ballot) -> Option<Answer<C>> {
         self.note_seen(id);
-        if self.is_decided(id) {
-            return self.tell_decided(id);
+        if self.known.contains(id) {
+            return self.tell_known(id);
         }
         let mut instance = self.instances.get(&id).cloned().unwrap_or_default();
         let before = instance.promised;
@@ -359,8 +361,8 @@ impl<C: Command> Table<C> {
         deps: IdSet,
     ) -> Option<Answer<C>> {
         self.note_seen_all(&deps);
-        if self.is_decided(id) {
-            return self.tell_decided(id);
+        if self.known.contains(id) {
+            return self.tell_known(id);
         }
         let mut instance = self.instances.get(&id).cloned().unwrap_or_default();
         if ballot < instance.promised {
@@ -406,9 +408,11 @@ impl<C: Command> Table<C> {
         true
     }
 
-    /// Everybody who asks about a decided command is told. Of one that was executed elsewhere and installed, this
-    /// replica cannot say what it was.
-    fn tell_decided(&self, id: CommandId) -> Option<Answer<C>> {
+    /// Everybody who asks about a committed command is told. Of a forgotten one nothing can be said.
+    ///
+    /// Of one that was executed in another's state, and is not known here, a recoverer is answered as if it had not been
+    /// executed: what was promised and voted for here still is, and another quorum may be out of reach.
+    fn tell_known(&self, id: CommandId) -> Option<Answer<C>> {
         let Committed { id, decree, deps } = self.committed(id)?;
         Answer::new(Message::Commit { id, decree, deps }, false)
     }

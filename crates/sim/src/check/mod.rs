@@ -19,6 +19,7 @@
 pub mod egalitarian;
 pub mod explore;
 pub mod fast;
+pub mod fast_log;
 pub mod fingerprint;
 pub mod ledger;
 pub mod multi_paxos;

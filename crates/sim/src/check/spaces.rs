@@ -9,6 +9,7 @@ use synod_paxos::synod::options::{Audience, Options, Refusal};
 use crate::check::egalitarian::{Replicas, settings};
 use crate::check::explore::{Limits, Listener, Report, explore};
 use crate::check::fast::messages::{Messages as FastMessages, Setting as FastSetting};
+use crate::check::fast_log::{self, FastLog};
 use crate::check::ledger::Sizes;
 use crate::check::multi_paxos::{self, Log};
 use crate::check::single_decree::messages::Messages;
@@ -356,6 +357,14 @@ const SPACES: &[Space] = &[
         explore: |limits, progress| explore(&Replicas::new(settings::KNOWN_BY_STATE), limits, progress),
     },
     Space {
+        name: "egalitarian-installed-recoverer-5x2",
+        description: "5 replicas, 2 commands, from where one is recovered, and one replica is given another's state at any time",
+        expected: 1,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&Replicas::new(settings::INSTALLED_RECOVERER), limits, progress),
+    },
+    Space {
         name: "egalitarian-install-3x2",
         description: "3 replicas, 2 commands, and one replica is given another's state at any time",
         expected: 4_752,
@@ -490,6 +499,46 @@ const SPACES: &[Space] = &[
         explore: |limits, progress| {
             explore(&FastMessages::new(FastSetting { ballots: 3, recovery: None, ..FAST }), limits, progress)
         },
+    },
+    Space {
+        name: "fast-log-collision-3x2",
+        description: "the log of Fast Paxos, 3 replicas, 2 writers that may collide in a slot, which the leader closes at any time",
+        expected: 1,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&FastLog::new(fast_log::settings::COLLISION), limits, progress),
+    },
+    Space {
+        name: "fast-log-take-over-3x2",
+        description: "the same without that, and another replica leads in between",
+        expected: 1,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&FastLog::new(fast_log::settings::TAKE_OVER), limits, progress),
+    },
+    Space {
+        name: "fast-log-4x2",
+        description: "4 replicas, of which a fast quorum needs three",
+        expected: 1,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&FastLog::new(fast_log::settings::FOUR), limits, progress),
+    },
+    Space {
+        name: "fast-log-crash-3x1",
+        description: "3 replicas, one writer, anybody crashes, and another replica leads",
+        expected: 1,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&FastLog::new(fast_log::settings::CRASH), limits, progress),
+    },
+    Space {
+        name: "fast-log-gap-3x2",
+        description: "3 replicas, 2 slots of one writer, and another replica leads and may have to fill a gap",
+        expected: 1,
+        published: None,
+        depth: None,
+        explore: |limits, progress| explore(&FastLog::new(fast_log::settings::GAP), limits, progress),
     },
 ];
 

@@ -2,6 +2,7 @@
 
 use synod_paxos::egalitarian::core::Core;
 use synod_paxos::egalitarian::id::CommandId;
+use synod_paxos::egalitarian::instance::Instance;
 use synod_paxos::node::NodeId;
 use synod_replica::submission::Submission;
 use synod_replica::textbook::Command;
@@ -40,6 +41,24 @@ impl Stage<Egalitarian> {
     fn meet(&mut self, name: &str, sender: u64, receiver: u64) {
         self.until_held(name, from(sender), to(receiver), 10_000);
         self.deliver(name, from(sender), to(receiver));
+    }
+
+    /// What was held back of how `node` recovers a command arrives at these two.
+    fn recovers(&mut self, id: &str, node: u64, others: [u64; 2]) {
+        let name = format!("recover {id}");
+        self.until_held(&name, from(node), to(others[1]), 10_000);
+        for other in others {
+            self.deliver(&name, from(node), to(other));
+        }
+    }
+
+    /// It is agreed, and known here, that a command stands for nothing.
+    fn becomes_nop(&mut self, id: CommandId, node: u64) {
+        let is_nop = |world: &World<_>| {
+            let instance = core(world, node).and_then(|it| it.table().instance(id));
+            instance.is_some_and(Instance::is_nop)
+        };
+        self.until(&format!("{id} is a no-op"), 5_000, is_nop);
     }
 
     /// Writes at each of these in turn, so that they make their states durable, until something is so of all of them.
@@ -193,6 +212,76 @@ pub fn waiting(seed: u64) -> Outcome {
     stage.finish()
 }
 
+/// n2 recovers n1's command, and waits for n3's, which speaks against it. n3's is committed as it is: so n1's cannot have
+/// been committed, and becomes a no-op.
+pub fn waits_against(seed: u64) -> Outcome {
+    let mut stage = started(seed, 5);
+    for other in [3, 4, 5] {
+        stage.lose("pre-accept n1.1", from(1), to(other));
+    }
+    for other in [1, 2] {
+        stage.lose("pre-accept n3.1", from(3), to(other));
+    }
+    stage.hold("pre-accept n3.1", from(3), to(5));
+    // Nobody else is to recover anything.
+    stage.lose("status", FROM_ANYONE, TO_ANYONE);
+    stage.lose("recover n3.1", FROM_ANYONE, TO_ANYONE);
+    stage.hold("recover n1.1", FROM_ANYONE, TO_ANYONE);
+    stage.hold("waiting n1.1,", from(2), TO_ANYONE);
+    stage.client(1).puts("x", "1").at(1);
+    stage.client(3).puts("x", "3").at(3);
+    stage.pass(20);
+    stage.dies(1);
+    stage.recovers("n1.1", 2, [3, 4]);
+    stage.until_held("waiting n1.1,", from(2), to(5), 100);
+    stage.let_through("pre-accept n3.1", from(3), to(5));
+    stage.deliver("pre-accept n3.1", from(3), to(5));
+    stage.becomes_nop(CommandId::new(NodeId(1), 1), 2);
+    stage.let_through("", FROM_ANYONE, TO_ANYONE);
+    stage.expect_everywhere(&[2, 3, 4, 5], "x", "3");
+    stage.finish()
+}
+
+/// n3 recovers n1's command and waits for n2's; n5 recovers n2's and waits for n1's. n2's has so many supporters that n1's
+/// cannot have been committed on the fast path: n3 gives way, and n5 must not, for meanwhile n2 has answered its client.
+pub fn gives_way(seed: u64) -> Outcome {
+    let mut stage = started(seed, 5);
+    for other in [2, 4, 5] {
+        stage.lose("pre-accept n1.1", from(1), to(other));
+    }
+    for other in [1, 3] {
+        stage.lose("pre-accept n2.1", from(2), to(other));
+    }
+    stage.hold("pre-accept-ok n2.1", FROM_ANYONE, to(2));
+    stage.lose("commit n2.1", from(2), TO_ANYONE);
+    stage.lose("nack n2.1", FROM_ANYONE, to(2));
+    // Who has not heard of a command by anything else does not recover it.
+    stage.lose("status", FROM_ANYONE, TO_ANYONE);
+    for name in ["recover n1.1", "recover n2.1", "waiting"] {
+        stage.hold(name, FROM_ANYONE, TO_ANYONE);
+    }
+    stage.client(1).puts("x", "1").at(1);
+    let answered = stage.client(2).puts("x", "2").at(2);
+    stage.pass(20);
+    stage.dies(1);
+    stage.until_held("recover n1.1", from(3), to(4), 10_000);
+    stage.until_held("recover n2.1", from(5), to(4), 10_000);
+    stage.recovers("n1.1", 3, [2, 4]);
+    stage.until_held("waiting n1.1,", from(3), to(5), 100);
+    stage.recovers("n2.1", 5, [3, 4]);
+    stage.until_held("waiting n2.1,", from(5), to(3), 100);
+    stage.deliver("pre-accept-ok n2.1", FROM_ANYONE, to(2));
+    stage.expect_told(answered, &Answer::Done);
+    stage.dies(2);
+    stage.deliver("waiting n1.1,", from(3), to(5));
+    stage.pass(5);
+    stage.deliver("waiting n2.1,", from(5), to(3));
+    stage.becomes_nop(CommandId::new(NodeId(1), 1), 3);
+    stage.let_through("", FROM_ANYONE, TO_ANYONE);
+    stage.expect_everywhere(&[3, 4, 5], "x", "2");
+    stage.finish()
+}
+
 /// §8.58: three commands on one key, each of which depends on the next: n1's on n2's, n2's on n3's, n3's on n1's. All
 /// three are executed at once, everywhere in the order of their identities.
 pub fn cycle(seed: u64) -> Outcome {
@@ -259,7 +348,7 @@ pub fn orphan(seed: u64) -> Outcome {
 }
 
 /// n1 helped n3 to commit a command and heard no more of it; n2, which was away, took n3's state with it; and n3 is gone
-/// for good. Nobody can tell what it was. n1 takes the state as well, and in the end all that is newer is forgotten.
+/// for good. n1 cannot ask n2 about it, takes the state as well, and in the end all that is newer is forgotten.
 pub fn known_by_state(seed: u64) -> Outcome {
     let mut stage = Stage::of(seed, 3, 2, Setup { snapshot_bytes: 100, ..Setup::default() });
     stage.pass(700);
@@ -281,11 +370,11 @@ pub fn known_by_state(seed: u64) -> Outcome {
     let took_over = |world: &World<_>| core(world, 2).is_some_and(|it| it.table().installed().contains(id));
     stage.until("n2 takes that state", 5_000, took_over);
     stage.dies(3);
-    stage.let_through("recover", from(1), TO_ANYONE);
     stage.let_through("status", from(1), to(2));
     stage.let_through("fetch", from(2), TO_ANYONE);
     let executed = |world: &World<_>| core(world, 1).is_some_and(|it| it.executed().contains(id));
     stage.until("n1 takes it from n2", 5_000, executed);
+    stage.let_through("recover", from(1), TO_ANYONE);
     stage.expect_everywhere(&[1, 2], "x", "3");
     stage.forgets([1, 2]);
     stage.finish()

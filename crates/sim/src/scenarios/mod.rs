@@ -458,6 +458,16 @@ const ALL: &[Scenario] = &[
         run: egalitarian::waiting,
     },
     Scenario {
+        name: "egalitarian-waits-against",
+        title: "a recovery waits, what it waits for is committed against it, and it ends with a no-op",
+        run: egalitarian::waits_against,
+    },
+    Scenario {
+        name: "egalitarian-gives-way",
+        title: "two recoveries wait for each other, and the one with fewer supporters gives way",
+        run: egalitarian::gives_way,
+    },
+    Scenario {
         name: "egalitarian-cycle",
         title: "three commands that depend on each other are executed in one order",
         run: egalitarian::cycle,

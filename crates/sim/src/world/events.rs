@@ -229,6 +229,7 @@ impl<P: Program> World<P> {
             Fact::Logged { index, term, previous, value } => {
                 self.terms.log(node, index, term, previous, value)
             }
+            Fact::Knows(instance) => self.instances.note(node, instance),
             Fact::Committed { index, term, current } => self.terms.commit(node, index, term, current),
             Fact::Elected { term, base, terms } => self.terms.elect(node, term, base, &terms),
             Fact::Decided { request } => {

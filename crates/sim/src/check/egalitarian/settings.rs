@@ -216,3 +216,27 @@ pub const KNOWN_BY_STATE: Setting = Setting {
     ],
     ..TWO
 };
+
+/// Replica 2 alone knows the first command, whose owner is gone, and is about to ask 3 and 4 what speaks against it: 3's
+/// command does, which 4 and 5 have answered for and which is not committed yet. One replica is given another's state.
+pub const INSTALLED_RECOVERER: Setting = Setting {
+    replicas: 5,
+    owners: &[1, 3],
+    recoveries: &[(2, 0, 1)],
+    deaf: &[1],
+    installs: 1,
+    opening: &[
+        Propose,
+        Deliver(1, 2, "pre-accept"),
+        LoseAll,
+        Propose,
+        Deliver(3, 4, "pre-accept"),
+        Deliver(3, 5, "pre-accept"),
+        Recover(2, 0),
+        Deliver(2, 3, "recover"),
+        Deliver(2, 4, "recover"),
+        Deliver(3, 2, "recover-ok"),
+        Deliver(4, 2, "recover-ok"),
+    ],
+    ..TWO
+};

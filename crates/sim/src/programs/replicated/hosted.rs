@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use synod_paxos::ballot::Ballot;
 use synod_paxos::egalitarian;
+use synod_paxos::egalitarian::id::CommandId;
+use synod_paxos::egalitarian::instance::{Decree, Phase};
 use synod_paxos::fast::log::record::Record as FastRecord;
 use synod_paxos::fast::log::replica::Replica as FastLog;
 use synod_paxos::fast::round::Round;
@@ -16,7 +18,7 @@ use synod_replica::submission::Submission;
 use synod_replica::textbook::Command;
 use synod_replica::wire::encode;
 
-use crate::program::{Digest, Fact, Memory, RememberedVote};
+use crate::program::{Digest, Fact, Instance, Memory, RememberedVote, Stand};
 use crate::programs::fast::{self, numbered};
 use crate::programs::replicated::Setup;
 use crate::raft;
@@ -225,9 +227,33 @@ impl Hosted for egalitarian::replica::Replica<Submission<Command>> {
         Setup { patience: if hasty { usual.patience / 10 } else { usual.patience }, ..usual }
     }
 
+    fn durable(records: impl Iterator<Item = Self::Record>) -> Vec<Fact> {
+        let facts = records.filter_map(|record| match record {
+            egalitarian::record::Record::Instance { id, instance } => Some(Fact::Knows(known(id, instance))),
+            egalitarian::record::Record::Answers(_) | egalitarian::record::Record::Collected(_) => None,
+        });
+        facts.collect()
+    }
+
     fn is_decided(&self, submission: &Submission<Command>) -> Option<bool> {
         let core = self.core();
         let mut own = core.table().instances_of(core.id(), core.executed().floor().of(core.id()));
         Some(own.any(|(id, instance)| instance.command.as_ref() == Some(submission) && core.has_learned(id)))
     }
+}
+
+fn known(id: CommandId, instance: egalitarian::instance::Instance<Submission<Command>>) -> Instance {
+    let stand = match instance.phase {
+        Phase::Initial | Phase::PreAccepted => Stand::Nothing,
+        Phase::Accepted => Stand::Voted(instance.accepted),
+        Phase::Committed => Stand::Agreed,
+    };
+    let command = instance.decree().and_then(|decree| match decree {
+        Decree::Nop => None,
+        Decree::Command(submission) => Some(submission),
+    });
+    let value = command.as_ref().map_or(Digest::EMPTY, digest).and(Digest::of(&encode(&instance.deps)).0);
+    let touches = command
+        .map(|submission| (Digest::of(submission.command.key().as_bytes()), submission.command.is_read()));
+    Instance { id, promised: instance.promised, stand, value, touches, deps: instance.deps }
 }
