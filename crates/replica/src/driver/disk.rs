@@ -32,16 +32,30 @@ pub(super) enum Done {
 /// The way to the thread. What waits there is bounded by what clients may have waiting.
 #[derive(Debug)]
 pub(super) struct Disk {
+    // First, so that it is dropped first: the thread ends when this is gone.
     jobs: std_mpsc::Sender<Job>,
+    _thread: Thread,
+}
+
+/// Waits for the thread when it is dropped: whoever opens the files next must not find it writing.
+#[derive(Debug)]
+struct Thread(Option<thread::JoinHandle<()>>);
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // One that panicked has ended as well.
+        drop(self.0.take().map(thread::JoinHandle::join));
+    }
 }
 
 impl Disk {
-    /// Starts the thread. It ends when this is dropped.
+    /// Starts the thread. Dropping what this returns takes until it has written what it was given, and has ended.
     pub(super) fn start(home: Home) -> io::Result<(Disk, mpsc::UnboundedReceiver<Done>)> {
         let (jobs, waiting) = std_mpsc::channel();
         let (done, finished) = mpsc::unbounded_channel();
-        thread::Builder::new().name("journal".to_owned()).spawn(move || work(home, &waiting, &done))?;
-        Ok((Disk { jobs }, finished))
+        let thread =
+            thread::Builder::new().name("journal".to_owned()).spawn(move || work(home, &waiting, &done))?;
+        Ok((Disk { jobs, _thread: Thread(Some(thread)) }, finished))
     }
 
     // A thread that is gone has said why.
