@@ -116,3 +116,28 @@ fn carry_out(home: &mut Home, jobs: Vec<Job>, done: &mpsc::UnboundedSender<Done>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use synod_journal::Files;
+    use synod_paxos::config::ClusterId;
+    use synod_paxos::node::NodeId;
+
+    use super::*;
+    use crate::home::Owner;
+
+    #[test]
+    fn whoever_opens_the_files_after_a_disk_was_dropped_finds_all_that_it_was_given() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = Files::Directory(directory.path().to_owned());
+        let owner = Owner { cluster: ClusterId(1), node: NodeId(1), protocol: "any" };
+        let open = || Home::open(&files, owner, 1 << 20).unwrap();
+        let (disk, _done) = Disk::start(open().0).unwrap();
+        let records: Vec<Bytes> = (0..100_u8).map(|number| vec![number].into()).collect();
+        for (write, record) in (1..).map(Write).zip(&records) {
+            disk.append(write, 0, vec![record.clone()]);
+        }
+        drop(disk);
+        assert_eq!(open().1.records, records);
+    }
+}
