@@ -38,6 +38,18 @@ pub trait StateMachine: Debug + Default {
     fn digest(&self) -> u64;
 }
 
+/// A state machine that [`driver::run`](crate::driver::run) serves: clients send it a line and get a line.
+pub trait Service: StateMachine<Command: Send + 'static, Reply: Send + 'static> + Send + 'static {
+    /// The command that a line asks for. The line comes without its end.
+    ///
+    /// # Errors
+    /// If it asks for none.
+    fn parse(line: &str) -> Result<Self::Command, ParseError>;
+
+    /// A reply as one line, without its end. The driver's own answers are `unknown`, `busy` and `error REASON`.
+    fn show(reply: &Self::Reply) -> String;
+}
+
 /// Commands of which one can tell whether their order matters. Protocols with a log do not ask.
 pub trait Interferes {
     /// What commands touch.
@@ -49,6 +61,11 @@ pub trait Interferes {
     /// Where it acts: commands that interfere touch in at least one place.
     fn extents(&self) -> Vec<Extent<Self::Key>>;
 }
+
+/// A line that is no command: what is wrong with it, for people, in one line.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct ParseError(pub String);
 
 /// A snapshot that holds no state.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

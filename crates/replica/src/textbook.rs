@@ -1,4 +1,12 @@
 //! The key-value store of the texts: Put, Append, Get, Delete, and nothing else.
+//!
+//! ```text
+//! put KEY VALUE     → done
+//! append KEY TEXT   → done
+//! get KEY           → value VALUE | none
+//! delete KEY        → deleted | none
+//! ```
+//! So clients say it, in a line each. A key has no blanks; value and text are the rest of the line.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +14,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use synod_paxos::egalitarian::interference::Extent;
 
-use crate::machine::{Interferes, RestoreError, StateMachine};
+use crate::machine::{Interferes, ParseError, RestoreError, Service, StateMachine};
 use crate::wire::{decode, encode};
 
 /// What clients ask.
@@ -135,6 +143,38 @@ impl StateMachine for Textbook {
     }
 }
 
+impl Service for Textbook {
+    fn parse(line: &str) -> Result<Command, ParseError> {
+        let wrong = |reason: String| Err(ParseError(reason));
+        let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let (key, value) = match rest.split_once(' ') {
+            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+            None => (rest.to_owned(), None),
+        };
+        if key.is_empty() {
+            return wrong("put KEY VALUE, append KEY TEXT, get KEY or delete KEY".to_owned());
+        }
+        match (verb, value) {
+            ("get", None) => Ok(Command::Get { key }),
+            ("delete", None) => Ok(Command::Delete { key }),
+            ("put", Some(value)) => Ok(Command::Put { key, value }),
+            ("append", Some(text)) => Ok(Command::Append { key, text }),
+            ("get" | "delete", Some(_)) => wrong(format!("{verb} takes a key and nothing else")),
+            ("put" | "append", None) => wrong(format!("{verb} takes a key and a value")),
+            _ => wrong(format!("{verb} is none of put, append, get, delete")),
+        }
+    }
+
+    fn show(reply: &Reply) -> String {
+        match reply {
+            Reply::Done => "done".to_owned(),
+            Reply::Value(Some(value)) => format!("value {value}"),
+            Reply::Deleted(true) => "deleted".to_owned(),
+            Reply::Value(None) | Reply::Deleted(false) => "none".to_owned(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +215,15 @@ mod tests {
         store.apply(&put("a", "2"));
         assert_ne!(restored.digest(), store.digest());
         assert!(Textbook::restore(b"\x05garbage").is_err());
+    }
+
+    #[test]
+    fn a_line_is_one_command_and_the_rest_of_it_the_value() {
+        assert_eq!(Textbook::parse("put a two words"), Ok(put("a", "two words")));
+        assert_eq!(Textbook::parse("get a"), Ok(get("a")));
+        for wrong in ["", "get", "get ", "get a b", "put a", "fetch a", "put"] {
+            assert!(Textbook::parse(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

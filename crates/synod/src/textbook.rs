@@ -12,7 +12,7 @@ use synod_paxos::multi::forwarding::Forwarding;
 use synod_paxos::node::NodeId;
 use synod_replica::driver::{self, Settings};
 use synod_replica::submission::Submission;
-use synod_replica::textbook::Command;
+use synod_replica::textbook::{Command, Textbook};
 use tokio::task::JoinSet;
 
 use crate::dev::DevOptions;
@@ -81,9 +81,11 @@ pub(crate) async fn run(protocol: Protocol, options: &DevOptions) -> Result<(), 
         };
         running.spawn(async move {
             let ended = match protocol {
-                Protocol::Multi => driver::run::<Forwarding<Submission<Command>>>(settings).await,
-                Protocol::Fast => driver::run::<FastReplica<Submission<Command>>>(settings).await,
-                Protocol::Egalitarian => driver::run::<Replica<Submission<Command>>>(settings).await,
+                Protocol::Multi => driver::run::<Forwarding<Submission<Command>>, Textbook>(settings).await,
+                Protocol::Fast => driver::run::<FastReplica<Submission<Command>>, Textbook>(settings).await,
+                Protocol::Egalitarian => {
+                    driver::run::<Replica<Submission<Command>>, Textbook>(settings).await
+                }
             };
             let reason = ended.map_or_else(|error| error.to_string(), |()| "it ended".to_owned());
             format!("m{number}: {reason}")

@@ -32,16 +32,30 @@ pub(super) enum Done {
 /// The way to the thread. What waits there is bounded by what clients may have waiting.
 #[derive(Debug)]
 pub(super) struct Disk {
+    // First, so that it is dropped first: the thread ends when this is gone.
     jobs: std_mpsc::Sender<Job>,
+    _thread: Thread,
+}
+
+/// Waits for the thread when it is dropped: whoever opens the files next must not find it writing.
+#[derive(Debug)]
+struct Thread(Option<thread::JoinHandle<()>>);
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // One that panicked has ended as well.
+        drop(self.0.take().map(thread::JoinHandle::join));
+    }
 }
 
 impl Disk {
-    /// Starts the thread. It ends when this is dropped.
+    /// Starts the thread. Dropping what this returns takes until it has written what it was given, and has ended.
     pub(super) fn start(home: Home) -> io::Result<(Disk, mpsc::UnboundedReceiver<Done>)> {
         let (jobs, waiting) = std_mpsc::channel();
         let (done, finished) = mpsc::unbounded_channel();
-        thread::Builder::new().name("journal".to_owned()).spawn(move || work(home, &waiting, &done))?;
-        Ok((Disk { jobs }, finished))
+        let thread =
+            thread::Builder::new().name("journal".to_owned()).spawn(move || work(home, &waiting, &done))?;
+        Ok((Disk { jobs, _thread: Thread(Some(thread)) }, finished))
     }
 
     // A thread that is gone has said why.
@@ -101,4 +115,29 @@ fn carry_out(home: &mut Home, jobs: Vec<Job>, done: &mpsc::UnboundedSender<Done>
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use synod_journal::Files;
+    use synod_paxos::config::ClusterId;
+    use synod_paxos::node::NodeId;
+
+    use super::*;
+    use crate::home::Owner;
+
+    #[test]
+    fn whoever_opens_the_files_after_a_disk_was_dropped_finds_all_that_it_was_given() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = Files::Directory(directory.path().to_owned());
+        let owner = Owner { cluster: ClusterId(1), node: NodeId(1), protocol: "any" };
+        let open = || Home::open(&files, owner, 1 << 20).unwrap();
+        let (disk, _done) = Disk::start(open().0).unwrap();
+        let records: Vec<Bytes> = (0..100_u8).map(|number| vec![number].into()).collect();
+        for (write, record) in (1..).map(Write).zip(&records) {
+            disk.append(write, 0, vec![record.clone()]);
+        }
+        drop(disk);
+        assert_eq!(open().1.records, records);
+    }
 }

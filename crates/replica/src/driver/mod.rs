@@ -1,4 +1,4 @@
-//! A replica of the textbook store on a real machine: sockets, files, a clock.
+//! A replica of any state machine on a real machine: sockets, files, a clock.
 //!
 //! One task owns the [`Host`] and does nothing that waits. A thread owns the files: everything that waits for the
 //! journal is made durable by one sync. Each peer has a task that keeps a connection to it, and each connection that
@@ -27,8 +27,8 @@ use crate::driver::disk::{Disk, Done};
 use crate::driver::peers::Peers;
 use crate::home::{Home, HomeError, Owner};
 use crate::host::{Config, Host, Outcome, Output, Overloaded, Request, StartError};
+use crate::machine::{Service, StateMachine};
 use crate::submission::Submission;
-use crate::textbook::{Command, Reply, Textbook};
 
 /// A segment of the journal is closed when it has grown to so many bytes.
 const SEGMENT_BYTES: u64 = 16 << 20;
@@ -38,7 +38,7 @@ const INPUTS: usize = 4_096;
 /// One member.
 #[derive(Debug)]
 pub struct Settings {
-    /// Of which cluster.
+    /// Of which cluster. Another state machine is another cluster.
     pub cluster: ClusterId,
     /// Who it is.
     pub id: NodeId,
@@ -72,23 +72,24 @@ pub enum DriverError {
 }
 
 /// What a client is told.
-type Answer = Result<Outcome<Reply>, Overloaded>;
+type Answer<R> = Result<Outcome<R>, Overloaded>;
 
 /// What comes to the task that owns the host.
 #[derive(Debug)]
-enum Input {
+enum Input<S: StateMachine> {
     Frame { from: NodeId, frame: Bytes },
-    Request { command: Command, reply: oneshot::Sender<Answer> },
+    Request { command: S::Command, reply: oneshot::Sender<Answer<S::Reply>> },
 }
 
-/// Runs a member by protocol `P` until it fails. Dropping the future stops it; what it had not made durable nobody
-/// was told of.
+/// Runs a member of a cluster that replicates `S` by protocol `P`, until it fails. Dropping the future stops it: nothing
+/// of it writes to its files after that, and what it had not made durable nobody was told of.
 ///
 /// # Errors
 /// If its disk fails, or it cannot start.
-pub async fn run<P>(settings: Settings) -> Result<(), DriverError>
+pub async fn run<P, S>(settings: Settings) -> Result<(), DriverError>
 where
-    P: Protocol<Command = Submission<Command>> + Send + 'static,
+    P: Protocol<Command = Submission<S::Command>> + Send + 'static,
+    S: Service,
 {
     let Settings { cluster, id, members, peer_listener, client_listener, files, seed } = settings;
     let owner = Owner { cluster, node: id, protocol: P::NAME };
@@ -113,27 +114,28 @@ where
     let (disk, done) = Disk::start(home)?;
     let peers = Peers::start(owner, &members, peer_listener, inputs.clone())?;
     let _clients = clients::start(client_listener, inputs)?;
-    let replica: Replica<P> = Replica { host, began, disk, peers, replies: BTreeMap::new(), next_request: 0 };
+    let replica: Replica<P, S> =
+        Replica { host, began, disk, peers, replies: BTreeMap::new(), next_request: 0 };
     replica.run(incoming, done).await
 }
 
-struct Replica<P: Protocol> {
-    host: Host<P, Textbook>,
+struct Replica<P: Protocol, S: StateMachine> {
+    host: Host<P, S>,
     began: Instant,
     disk: Disk,
     peers: Peers,
-    replies: BTreeMap<Request, oneshot::Sender<Answer>>,
+    replies: BTreeMap<Request, oneshot::Sender<Answer<S::Reply>>>,
     next_request: u64,
 }
 
-impl<P: Protocol<Command = Submission<Command>>> Replica<P> {
+impl<P: Protocol<Command = Submission<S::Command>>, S: StateMachine> Replica<P, S> {
     fn now(&self) -> Time {
         Time::ZERO + self.began.elapsed()
     }
 
     async fn run(
         mut self,
-        mut incoming: mpsc::Receiver<Input>,
+        mut incoming: mpsc::Receiver<Input<S>>,
         mut done: mpsc::UnboundedReceiver<Done>,
     ) -> Result<(), DriverError> {
         loop {
@@ -155,7 +157,7 @@ impl<P: Protocol<Command = Submission<Command>>> Replica<P> {
         }
     }
 
-    fn handle(&mut self, input: Input) {
+    fn handle(&mut self, input: Input<S>) {
         let now = self.now();
         match input {
             Input::Frame { from, frame } => self.host.handle_frame(now, from, &frame),

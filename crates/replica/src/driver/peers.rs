@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 
 use crate::driver::Input;
 use crate::home::Owner;
+use crate::machine::Service;
 use crate::wire::{decode, encode};
 
 /// The largest frame.
@@ -50,11 +51,11 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    pub(super) fn start(
+    pub(super) fn start<S: Service>(
         owner: Owner,
         members: &BTreeMap<NodeId, SocketAddr>,
         listener: std::net::TcpListener,
-        inputs: mpsc::Sender<Input>,
+        inputs: mpsc::Sender<Input<S>>,
     ) -> io::Result<Peers> {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
@@ -108,7 +109,12 @@ async fn send(mut stream: TcpStream, hello: &Hello, waiting: &mut mpsc::Receiver
     Ok(())
 }
 
-async fn accept(owner: Owner, listener: TcpListener, peers: Vec<NodeId>, inputs: mpsc::Sender<Input>) {
+async fn accept<S: Service>(
+    owner: Owner,
+    listener: TcpListener,
+    peers: Vec<NodeId>,
+    inputs: mpsc::Sender<Input<S>>,
+) {
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
@@ -130,11 +136,11 @@ async fn accept(owner: Owner, listener: TcpListener, peers: Vec<NodeId>, inputs:
 }
 
 /// Hands on what comes from one who says who it is.
-async fn receive(
+async fn receive<S: Service>(
     owner: Owner,
     stream: TcpStream,
     peers: &[NodeId],
-    inputs: &mpsc::Sender<Input>,
+    inputs: &mpsc::Sender<Input<S>>,
 ) -> Result<(), String> {
     let mut reader = FrameReader::new(stream);
     let first = timeout(HELLO_TIME, reader.next(HELLO_MAX)).await.map_err(|_| "it said nothing")?;
