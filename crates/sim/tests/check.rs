@@ -81,7 +81,14 @@ fn commands_without_a_leader_are_safe_though_they_are_recovered() {
 
 #[test]
 fn commands_without_a_leader_are_safe_though_replicas_crash_forget_and_install() {
-    for name in ["crash-3x2", "restart-3x2", "forgetting-3x2", "install-3x2", "known-by-state-5x2"] {
+    for name in [
+        "crash-3x2",
+        "restart-3x2",
+        "forgetting-3x2",
+        "install-3x2",
+        "known-by-state-5x2",
+        "installed-recoverer-5x2",
+    ] {
         explored(&format!("egalitarian-{name}"));
     }
 }
@@ -94,9 +101,21 @@ fn recoveries_are_safe_where_they_must_validate_and_wait_and_where_no_ops_interf
 }
 
 #[test]
+fn a_log_with_open_slots_is_safe_though_writers_collide_leaders_change_and_replicas_crash() {
+    for name in ["take-over-3x2", "4x2", "crash-3x1", "gap-3x2"] {
+        explored(&format!("fast-log-{name}"));
+    }
+}
+
+#[test]
 fn fast_rounds_are_safe_whatever_recovers_their_collisions() {
     let by_ballots = ["fast-3x2x2", "fast-4x2x2", "fast-or-classic-4x2x2", "fast-5x2x2"];
-    let recovering = ["fast-coordinated-4x2x2", "fast-uncoordinated-4x1x2", "fast-uncoordinated-4x2x2"];
+    let recovering = [
+        "fast-restarts-4x2x2",
+        "fast-coordinated-4x2x2",
+        "fast-uncoordinated-4x1x2",
+        "fast-uncoordinated-4x2x2",
+    ];
     for name in by_ballots.into_iter().chain(recovering) {
         explored(name);
     }

@@ -162,7 +162,8 @@ pub struct Status {
     pub committed: Floor,
     /// What it has forgotten.
     pub collected: Floor,
-    /// What it has taken over with another's state, of some of which it cannot tell what it was.
+    /// What it has taken over with another's state, as long as some of it is not known there. Who recovers any of it may
+    /// take the state.
     pub installed: IdSet,
 }
 

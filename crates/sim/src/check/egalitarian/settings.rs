@@ -191,7 +191,7 @@ pub const KNOWN_BY_STATE: Setting = Setting {
     apart: &[0],
     recoveries: &[(2, 0, 1)],
     deaf: &[1],
-    statuses: 14,
+    statuses: 13,
     installs: 1,
     opening: &[
         Propose,
