@@ -5,9 +5,9 @@
 
 mod support_egalitarian;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use support_egalitarian::{Cluster, Cmd, n};
+use support_egalitarian::{Cluster, Cmd, EVERYTHING, SPAN, n};
 use synod_paxos::node::NodeId;
 use synod_probe::mark::{self, Mark};
 
@@ -52,7 +52,12 @@ fn play(seed: u64, replicas: u64, steps: usize, keys: usize, faults: Faults) -> 
         match random.below(100) {
             0..6 if is_up && name < 60 => {
                 name += 1;
-                cluster.propose(node, Cmd { name, key: random.below(keys) as u8 });
+                let key = match random.below(12) {
+                    0 => EVERYTHING,
+                    1 => SPAN,
+                    _ => random.below(keys) as u8,
+                };
+                cluster.propose(node, Cmd { name, key });
             }
             6..50 if !cluster.under_way.is_empty() => {
                 let at = random.below(cluster.under_way.len().min(20));
@@ -141,7 +146,7 @@ fn settle(cluster: &mut Cluster) {
 }
 
 fn is_complete(cluster: &Cluster) -> bool {
-    let done: usize = cluster.order.values().map(Vec::len).sum();
+    let done = cluster.order.values().flatten().collect::<BTreeSet<_>>().len();
     let same = cluster.hosts.values().all(|host| host.state == cluster.order);
     same && cluster.promised.len() == done
 }

@@ -16,18 +16,36 @@ use synod_paxos::multi::entry;
 use synod_paxos::node::NodeId;
 use synod_paxos::quorum::ReplicaQuorums;
 
-/// A command by its name, acting on one key.
+/// Plain keys are below this.
+const KEYS: u8 = 8;
+/// The first two keys at once.
+pub const SPAN: u8 = KEYS;
+/// All keys at once.
+pub const EVERYTHING: u8 = KEYS + 1;
+
+/// A command by its name, acting on one key, or on some.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cmd {
     /// Different for all commands.
     pub name: u32,
-    /// Commands on one key interfere.
+    /// Commands on one key interfere; [`SPAN`] and [`EVERYTHING`] are several.
     pub key: u8,
 }
 
 impl std::fmt::Debug for Cmd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}{}", char::from(b'a' + self.key), self.name)
+    }
+}
+
+impl Cmd {
+    /// The keys it acts on.
+    pub fn touches(&self) -> std::ops::Range<u8> {
+        match self.key {
+            EVERYTHING => 0..KEYS,
+            SPAN => 0..2,
+            key => key..key + 1,
+        }
     }
 }
 
@@ -41,11 +59,16 @@ impl Command for Cmd {
     type Key = u8;
 
     fn interferes(&self, other: &Cmd) -> bool {
-        self.key == other.key
+        let (mine, theirs) = (self.touches(), other.touches());
+        mine.start < theirs.end && theirs.start < mine.end
     }
 
     fn extents(&self) -> Vec<Extent<u8>> {
-        vec![Extent::Key(self.key)]
+        match self.key {
+            EVERYTHING => vec![Extent::All],
+            SPAN => vec![Extent::Range(0, Some(2))],
+            key => vec![Extent::Key(key)],
+        }
     }
 }
 
@@ -166,7 +189,9 @@ impl Cluster {
                         commands.iter().map(|(id, command)| format!("{id} {command:?}")).collect();
                     self.log.push(format!("   {node} executes {}", shown.join(", ")));
                     for (_, command) in commands {
-                        host.state.entry(command.key).or_default().push(command.name);
+                        for key in command.touches() {
+                            host.state.entry(key).or_default().push(command.name);
+                        }
                     }
                     let state = host.state.clone();
                     self.check_order(node, &state);
