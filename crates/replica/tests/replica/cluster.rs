@@ -40,6 +40,8 @@ pub struct Cluster {
     frames: VecDeque<(NodeId, NodeId, Bytes)>,
     replies: BTreeMap<u64, Outcome<Reply>>,
     pub rejected: Vec<String>,
+    /// What was sent to replicas that do not run.
+    pub undelivered: Vec<Bytes>,
     requests: u64,
     now: Time,
 }
@@ -53,6 +55,7 @@ impl Cluster {
             frames: VecDeque::new(),
             replies: BTreeMap::new(),
             rejected: Vec::new(),
+            undelivered: Vec::new(),
             requests: 0,
             now: Time::from_millis(1),
             nodes: nodes.clone(),
@@ -112,8 +115,9 @@ impl Cluster {
             let nodes: Vec<NodeId> = self.running.keys().copied().collect();
             nodes.into_iter().for_each(|node| self.do_what_it_wants(node));
             let Some((from, to, frame)) = self.frames.pop_front() else { return };
-            if let Some((host, _)) = self.running.get_mut(&to) {
-                host.handle_frame(self.now, from, &frame);
+            match self.running.get_mut(&to) {
+                Some((host, _)) => host.handle_frame(self.now, from, &frame),
+                None => self.undelivered.push(frame),
             }
         }
     }

@@ -1,8 +1,10 @@
 use synod_paxos::node::NodeId;
+use synod_paxos::protocol::Protocol;
 use synod_replica::host::Outcome;
 use synod_replica::textbook::{Command, Reply};
+use synod_replica::wire::{Frame, decode, encode};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Multi};
 
 const N: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
@@ -66,6 +68,35 @@ fn a_replica_that_was_away_for_long_takes_over_the_state_of_another() {
     cluster.start(N[2]);
     cluster.wait_until(|cluster| cluster.replica(N[2]).executed() == executed);
     assert_eq!(cluster.replica(N[2]).machine(), cluster.replica(N[0]).machine());
+}
+
+/// The third replica, which does not run, asks the first one for a part. Which snapshot it gets, and from where on.
+fn part(cluster: &mut Cluster, snapshot: Option<u32>, offset: u64) -> Option<(u32, u64)> {
+    type Wire = Frame<<Multi as Protocol>::Message>;
+    cluster.undelivered.clear();
+    cluster.deliver(N[2], N[0], &encode(&Wire::WantSnapshot { snapshot, offset }));
+    let frames = cluster.undelivered.iter().map(|frame| decode::<Wire>(frame).unwrap());
+    frames.into_iter().find_map(|frame| match frame {
+        Frame::SnapshotPart { snapshot, offset, .. } => Some((snapshot, offset)),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_snapshot_that_is_fetched_is_sent_to_its_end_though_a_newer_one_is_there() {
+    let mut cluster = Cluster::new(3);
+    cluster.stop(N[2]);
+    let write = |cluster: &mut Cluster| {
+        (0..100).for_each(|round| drop(cluster.ask(N[0], append(&format!("<{round}>")))));
+    };
+    write(&mut cluster);
+    let (first, _) = part(&mut cluster, None, 0).unwrap();
+    write(&mut cluster);
+    assert_eq!(part(&mut cluster, Some(first), 100), Some((first, 100)));
+    let (newer, _) = part(&mut cluster, None, 0).unwrap();
+    assert_ne!(newer, first);
+    assert_eq!(part(&mut cluster, Some(first), 200), Some((newer, 0)), "it began anew, so the first is gone");
+    assert_eq!(part(&mut cluster, Some(newer), 0), None, "it has all of it, and nothing newer is there yet");
 }
 
 #[test]
