@@ -351,14 +351,22 @@ fn every_class_of_faults_by_itself_is_survived() {
 
 #[test]
 fn the_same_seed_is_the_same_history_recorded_or_not() {
-    for seed in 0..12 {
+    same_history::<Member>(12);
+    same_history::<replicated::Multi>(3);
+    same_history::<replicated::FastLog>(3);
+    same_history::<replicated::Egalitarian>(3);
+    same_history::<replicated::Raft>(3);
+}
+
+fn same_history<P: Program>(seeds: u64) {
+    for seed in 0..seeds {
         let mut config = RunConfig::new(seed, Profile::All);
-        let (first, second) = (run::<Member>(&config), run::<Member>(&config));
-        assert_eq!((first.hash, first.tally), (second.hash, second.tally), "seed {seed}");
+        let (first, second) = (run::<P>(&config), run::<P>(&config));
+        assert_eq!((first.hash, first.tally), (second.hash, second.tally), "{} seed {seed}", P::NAME);
         config.record = true;
-        assert_eq!(run::<Member>(&config).hash, first.hash, "seed {seed}");
-        let other = run::<Member>(&RunConfig::new(seed + 1, Profile::All));
-        assert_ne!(first.hash, other.hash, "the fingerprint tells nothing apart");
+        assert_eq!(run::<P>(&config).hash, first.hash, "{} seed {seed}", P::NAME);
+        let other = run::<P>(&RunConfig::new(seed + 1, Profile::All));
+        assert_ne!(first.hash, other.hash, "the fingerprint of {} tells nothing apart", P::NAME);
     }
 }
 
