@@ -64,6 +64,39 @@ fn what_all_know_only_by_a_state_does_not_keep_them_from_forgetting() {
 }
 
 #[test]
+fn what_a_recovery_waits_for_is_recovered_though_all_have_executed_it_in_a_state() {
+    let mut cluster = Cluster::new(3);
+    cluster.crash(n(2), 0);
+    cluster.propose(n(1), cmd(1));
+    cluster.run(|_| false);
+    forget(&mut cluster, &[1, 3]);
+    cluster.restart(n(2));
+    // n3.1 is a no-op, committed by n1 with the vote of n2, and neither of the others hears of that. n1.2, which n2 alone
+    // has heard of, does not depend on it.
+    cluster.propose(n(3), cmd(2));
+    cluster.run(|_| true);
+    cluster.propose(n(1), cmd(3));
+    cluster.run(|packet| packet.to != n(2) || packet.message.name() != "pre-accept");
+    cluster.with(n(1), |core| core.recover(id(3, 1)));
+    cluster.run(|packet| packet.to == n(3) || packet.message.name() == "commit");
+    cluster.checkpoint(n(1));
+    assert_eq!(cluster.host(n(1)).checkpoint.0.to_string(), "{n1.1, n3.1}");
+    for (node, from) in [(2, 1), (3, 2)] {
+        cluster.hosts.get_mut(&n(node)).unwrap().state_needed = Some(n(from));
+        assert!(cluster.install(n(node)));
+    }
+    cluster.crash(n(1), 0);
+    for _ in 0..3 {
+        for open in cluster.host(n(2)).core.undecided(9) {
+            cluster.with(n(2), |core| core.recover(open));
+            cluster.run(|packet| packet.to == n(1));
+        }
+    }
+    assert_eq!(cluster.host(n(2)).state[&0], [1, 3], "n1.2 was committed once it was clear what n3.1 was");
+    assert_eq!(cluster.host(n(3)).state[&0], [1, 3]);
+}
+
+#[test]
 fn what_another_state_lacks_is_held_from_the_moment_on_that_it_is_written() {
     let mut cluster = Cluster::new(3);
     cluster.propose(n(1), cmd(1));

@@ -100,7 +100,8 @@ pub enum Output<R> {
         /// Whether all of it was written before, and is now written again after a snapshot.
         again: bool,
     },
-    /// Replace the snapshot on disk, then call [`Host::handle_snapshot_durable`]. The next one comes only after that.
+    /// Replace the snapshot on disk, then call [`Host::handle_snapshot_durable`]. The next one comes only after that. All
+    /// that was appended before must be durable before it: what it lacks may be held by these records only.
     WriteSnapshot {
         /// Its number.
         generation: u64,
@@ -546,7 +547,7 @@ where
         if self.incoming.is_some() || self.received.is_some() || self.is_installing() {
             return;
         }
-        self.incoming = Some(Incoming::new(from, now + self.config.patience));
+        self.incoming = Some(Incoming::new(from, now + self.config.patience * 2));
         self.ask_for_part();
     }
 
@@ -555,7 +556,7 @@ where
         match self.incoming.as_mut().filter(|incoming| incoming.ends <= now) {
             Some(incoming) if !incoming.asked_again => {
                 incoming.asked_again = true;
-                incoming.ends = now + self.config.patience;
+                incoming.ends = now + self.config.patience * 2;
                 self.ask_for_part();
             }
             Some(_) => {
@@ -587,7 +588,7 @@ where
             return;
         }
         // A transfer that began anew with every snapshot might never end.
-        let lent = self.lent.get(&to).filter(|lent| wanted == Some(lent.sum));
+        let lent = self.lent.get(&to).filter(|lent| offset > 0 && wanted == Some(lent.sum));
         let (sum, bytes) = lent.map_or((*sum, bytes), |lent| (lent.sum, &lent.bytes));
         let offset = if wanted == Some(sum) { offset } else { 0 };
         let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
@@ -598,7 +599,7 @@ where
             length: bytes.len() as u64,
             bytes: bytes[from..end].to_vec(),
         };
-        let until = now + self.config.patience * 4;
+        let until = now + self.config.patience * 6;
         let lent = Lent { sum, bytes: bytes.clone(), until };
         self.lent.insert(to, lent);
         self.out.push_back(Output::Send { to: vec![to], frame: encode(&part) });
@@ -609,7 +610,7 @@ where
         match incoming.take(snapshot, offset, length, bytes) {
             Progress::Unasked => {}
             Progress::More => {
-                incoming.ends = now + self.config.patience;
+                incoming.ends = now + self.config.patience * 2;
                 incoming.asked_again = false;
                 self.ask_for_part();
             }

@@ -105,8 +105,9 @@ impl<C: Command> Core<C> {
         let behind =
             !self.table.known().covers_floor(&status.committed) || !self.table.installed().is_empty();
         // Who took something over with a state may be silent when it is to be validated: see `Table::conflicts`.
-        let taken_over =
-            self.leads.keys().any(|id| status.installed.contains(*id)) && !mutant!(EpaxosTakenOverUntold);
+        let is_open = |id: &CommandId| !self.table.is_decided(*id);
+        let taken_over = self.leads.keys().filter(|id| is_open(id)).any(|id| status.installed.contains(*id))
+            && !mutant!(EpaxosTakenOverUntold);
         let cut_off = taken_over || self.is_cut_off(&status.collected);
         self.collection.hear(from, status);
         if cut_off {

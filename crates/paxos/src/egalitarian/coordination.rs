@@ -205,6 +205,11 @@ impl<C: Command> Core<C> {
         match step {
             None => {}
             Some(Step::Accept(decree, deps)) => self.ask_for_votes(id, decree, deps),
+            // It was executed in another's state. With votes it would have been committed with what these say: so it was
+            // committed on the fast path, as it was proposed.
+            Some(Step::Validate(candidate)) if self.table.is_decided(id) => {
+                self.ask_for_votes(id, Decree::Command(candidate.command), candidate.deps);
+            }
             Some(Step::Validate(candidate)) => {
                 let Some(lead) = self.leads.get_mut(&id) else { return };
                 let (command, deps) = (candidate.command.clone(), candidate.deps.clone());

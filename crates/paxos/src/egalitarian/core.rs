@@ -227,7 +227,8 @@ impl<C: Command> Core<C> {
     }
 
     /// Commands that somebody has heard of and that are not decided here: neither known to be committed nor executed
-    /// with an installed state. Of each owner the first `limit`.
+    /// with an installed state. Of each owner the first `limit`. And those, however decided, for which a recovery waits:
+    /// that they were executed does not tell whether they speak against it.
     pub fn undecided(&self, limit: usize) -> Vec<CommandId> {
         let mut open = Vec::new();
         let decided = self.table.decided();
@@ -235,6 +236,12 @@ impl<C: Command> Core<C> {
             let first = decided.floor().of(owner) + 1;
             let ids = (first..=last).map(|counter| CommandId::new(owner, counter));
             open.extend(ids.filter(|id| !decided.contains(*id)).take(limit));
+        }
+        if !self.table.installed().is_empty() && !mutant!(EpaxosWaitsForExecuted) {
+            let awaited = self.leads.values().flat_map(Lead::waits_for);
+            open.extend(awaited.filter(|id| decided.contains(*id) && !self.table.known().contains(*id)));
+            open.sort_unstable();
+            open.dedup();
         }
         open
     }
@@ -286,9 +293,9 @@ impl<C: Command> Core<C> {
     }
 
     /// Recovers `id` with a ballot above all that are known of, in place of one under way. Returns whether it did:
-    /// not if it is decided, or the rounds are exhausted.
+    /// not if it is known here to be committed, or the rounds are exhausted.
     pub fn recover(&mut self, id: CommandId) -> bool {
-        if self.table.is_decided(id) {
+        if self.table.known().contains(id) {
             return false;
         }
         let promised = self.table.instance(id).map_or(Ballot::ZERO, |instance| instance.promised);

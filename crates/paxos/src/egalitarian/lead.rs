@@ -79,6 +79,15 @@ impl<C> Lead<C> {
         Lead { ballot, stage: Stage::Asking { reports: BTreeMap::new() } }
     }
 
+    /// The commands that it waits for.
+    pub(super) fn waits_for(&self) -> impl Iterator<Item = CommandId> + '_ {
+        let conflicts = match &self.stage {
+            Stage::Waiting { conflicts, .. } => Some(conflicts),
+            _ => None,
+        };
+        conflicts.into_iter().flatten().copied()
+    }
+
     /// Who has answered in this stage.
     pub fn answered(&self) -> BTreeSet<NodeId> {
         match &self.stage {

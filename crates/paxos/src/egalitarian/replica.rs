@@ -50,7 +50,7 @@ struct Watch {
     asked: u32,
     /// What was promised at the last look: if it has changed since, somebody is about it.
     promised: Ballot,
-    /// The write of the last ballot for it.
+    /// The last write when the last promise for it was seen here.
     write: Option<Token>,
 }
 
@@ -143,7 +143,11 @@ impl<C: Command> Replica<C> {
                         self.look_after(id);
                     }
                 }
-                _ => self.timing.watch(id, promised, leads),
+                // A promise given just now may not be durable.
+                _ => {
+                    let write = (!promised.is_zero()).then(|| self.core.last_write());
+                    self.timing.watch(id, promised, leads, write);
+                }
             }
         }
     }
@@ -161,7 +165,7 @@ impl<C: Command> Replica<C> {
         let pause = self.timing.backoff.between(self.timing.patience / 2, self.timing.patience);
         watch.asked = 0;
         watch.until = self.timing.now + pause;
-        // If the write of the last ballot is late, another would only queue behind it.
+        // If the write of the last promise is late, another would only queue behind it.
         let is_late = watch.write.is_some_and(|write| !self.core.is_durable(write));
         if !is_late && self.core.recover(id) {
             watch.write = Some(self.core.last_write());
@@ -187,12 +191,12 @@ impl<C: Command> Replica<C> {
 }
 
 impl Timing {
-    fn watch(&mut self, id: CommandId, promised: Ballot, leads: bool) {
+    fn watch(&mut self, id: CommandId, promised: Ballot, leads: bool, write: Option<Token>) {
         let wait = match leads {
             true => self.patience / REPEATS,
             false => self.backoff.between(self.patience, self.patience * 2),
         };
-        self.watches.insert(id, Watch { until: self.now + wait, asked: 0, promised, write: None });
+        self.watches.insert(id, Watch { until: self.now + wait, asked: 0, promised, write });
     }
 }
 

@@ -97,6 +97,9 @@ fn a_snapshot_that_is_fetched_is_sent_to_its_end_though_a_newer_one_is_there() {
     assert_ne!(newer, first);
     assert_eq!(part(&mut cluster, Some(first), 200), Some((newer, 0)), "it began anew, so the first is gone");
     assert_eq!(part(&mut cluster, Some(newer), 0), None, "it has all of it, and nothing newer is there yet");
+    write(&mut cluster);
+    let (newest, _) = part(&mut cluster, Some(newer), 0).unwrap();
+    assert_ne!(newest, newer, "what it could not use is not sent again");
 }
 
 #[test]
