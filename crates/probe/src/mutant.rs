@@ -228,8 +228,6 @@ mutants! {
         EpaxosCommittedAgainstIgnored,
         /// A recovery that waits believes what is held of a command that was executed in another's state.
         EpaxosOpenInstanceBelieved,
-        /// A recovery waits for a command that was executed in another's state, and nobody recovers that.
-        EpaxosWaitsForExecuted,
         /// What is forgotten speaks against a command that was executed in another's state.
         EpaxosGoneSpeaksAgainstExecuted,
         /// A recovery that waits gives way to any other.

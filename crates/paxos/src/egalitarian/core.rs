@@ -237,7 +237,7 @@ impl<C: Command> Core<C> {
             let ids = (first..=last).map(|counter| CommandId::new(owner, counter));
             open.extend(ids.filter(|id| !decided.contains(*id)).take(limit));
         }
-        if !self.table.installed().is_empty() && !mutant!(EpaxosWaitsForExecuted) {
+        if !self.table.installed().is_empty() {
             let awaited = self.leads.values().flat_map(Lead::waits_for);
             open.extend(awaited.filter(|id| decided.contains(*id) && !self.table.known().contains(*id)));
             open.sort_unstable();
