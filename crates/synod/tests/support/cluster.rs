@@ -15,9 +15,6 @@ use super::process::{Process, synod};
 /// How long one request may take; what is not answered by then is tried again or given up by the test.
 const REQUEST: Duration = Duration::from_secs(5);
 
-/// How many lines of a member's log are shown of a test that fails.
-const LOGGED: usize = 60;
-
 /// A directory on the disk that the build uses, so not in memory.
 pub fn scratch() -> TempDir {
     TempDir::with_prefix_in("processes-", env!("CARGO_TARGET_TMPDIR")).unwrap()
@@ -29,18 +26,6 @@ pub struct Cluster {
     // First, so that the processes are gone before their data.
     pub members: Vec<Member>,
     pub dir: TempDir,
-}
-
-impl Drop for Cluster {
-    /// Of a test that fails, the ends of the members' logs: they are gone with its directory.
-    fn drop(&mut self) {
-        for member in self.members.iter().filter(|_| std::thread::panicking()) {
-            let log = std::fs::read_to_string(&member.log).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().collect();
-            println!("{} said last:", member.name);
-            lines[lines.len().saturating_sub(LOGGED)..].iter().for_each(|line| println!("  {line}"));
-        }
-    }
 }
 
 impl Cluster {
