@@ -110,7 +110,7 @@ const CALM_SEEDS: u64 = 20;
 /// Rules that no other protocol has: only its scenes, its spaces and its seeds are asked about them.
 const EGALITARIAN: &str = "Egalitarian Paxos";
 
-/// Rules of the log of Fast Paxos only, which no space is about.
+/// Rules of the log of Fast Paxos only, which a few seeds find out, so that its spaces are left out.
 const FAST_LOG: &str = "Fast Paxos as a log";
 
 /// Hunts `mutant` on this thread.

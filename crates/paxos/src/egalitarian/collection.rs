@@ -11,7 +11,9 @@
 //! for otherwise r had heard of c before, and c would be decided here; and with its promise r names F, which is not
 //! what the owner asked for. On the slow path c depends on all of F. So whoever has forgotten F still knows what to
 //! answer for it: in the first phase F itself, to a recoverer that F was executed, and to one that validates c without
-//! F that F speaks against it. Of a c that is decided here nothing is answered but what was agreed on, if that is known.
+//! F that F speaks against it. Nothing of that is shown of a c that is decided here. If it was executed here in another's
+//! state and is not known, it is promised and voted for as ever, but when it is to be validated without F, this replica is
+//! silent: see `Table::conflicts`.
 //!
 //! So everybody forgets by what is decided at its own place, and never because another has forgotten: of c that one
 //! may know only that it was executed, and this one not even that.

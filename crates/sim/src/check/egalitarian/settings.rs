@@ -184,7 +184,7 @@ pub const FORGETTING: Setting = Setting {
 pub const INSTALL: Setting = Setting { installs: 1, ..TWO };
 
 /// The first command interferes with nothing, and was committed on the fast path; 4 knows it by the state of its owner
-/// only, who is gone. The second was executed by all others, and 4 has forgotten it. 2 recovers the first, with 3 and 5.
+/// only, who is gone. The second was executed by all others, and 4 has forgotten it. 2 recovers the first.
 pub const KNOWN_BY_STATE: Setting = Setting {
     replicas: 5,
     owners: &[1, 5],

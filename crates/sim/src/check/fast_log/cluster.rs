@@ -8,21 +8,12 @@ use synod_paxos::fast::log::core::Core;
 use synod_paxos::fast::log::message::Message;
 use synod_paxos::fast::log::record::Record;
 use synod_paxos::fast::round::Round;
-use synod_paxos::multi::entry::{self, Entry};
+use synod_paxos::multi::entry::Entry;
 use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
 
-use crate::check::ledger::name;
-
-/// A client's command, by number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Command(pub u8);
-
-impl entry::Command for Command {
-    fn size(&self) -> usize {
-        1
-    }
-}
+pub use crate::check::multi_paxos::Command;
+pub(super) use crate::check::multi_paxos::entry_words;
 
 /// What may happen to whom.
 #[derive(Clone, Copy, Debug)]
@@ -85,12 +76,4 @@ pub(super) struct Packet {
     pub(super) from: NodeId,
     pub(super) to: NodeId,
     pub(super) message: Message<Command>,
-}
-
-/// An entry as a person reads it.
-pub(super) fn entry_words(entry: &Entry<Command>) -> String {
-    match entry {
-        Entry::Noop => "no-op".to_owned(),
-        Entry::Commands(commands) => commands.iter().map(|command| name(usize::from(command.0))).collect(),
-    }
 }

@@ -111,7 +111,7 @@ pub(super) struct Packet {
 }
 
 /// An entry as a person reads it.
-pub(super) fn entry_words(entry: &Entry<Command>) -> String {
+pub(in crate::check) fn entry_words(entry: &Entry<Command>) -> String {
     match entry {
         Entry::Noop => "no-op".to_owned(),
         Entry::Commands(commands) => commands.iter().map(|command| name(usize::from(command.0))).collect(),

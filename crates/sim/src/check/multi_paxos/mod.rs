@@ -11,5 +11,6 @@ mod cluster;
 mod invariants;
 mod model;
 
+pub(in crate::check) use cluster::entry_words;
 pub use cluster::{Command, Setting, State};
 pub use model::{Action, Log};
