@@ -117,6 +117,11 @@ impl CheckpointLoader {
         CheckpointLoader { cluster, start: BytesMut::new(), head: None, store: Restore::new() }
     }
 
+    /// Only looks whether the bytes could be loaded: every check is the same, and no store is built.
+    pub fn of_nothing(cluster: ClusterId) -> CheckpointLoader {
+        CheckpointLoader { store: Restore::of_nothing(), ..CheckpointLoader::new(cluster) }
+    }
+
     /// Takes the next bytes, however they are cut.
     ///
     /// # Errors

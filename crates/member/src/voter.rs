@@ -148,14 +148,16 @@ pub enum VoterOutput {
         /// The part.
         bytes: Bytes,
     },
-    /// The received checkpoint is complete: sync it, give it its final name, check and load it, then call
-    /// `handle_checkpoint_received`.
+    /// The received checkpoint is complete: sync it, read it back, load it and give it its final name, then call
+    /// `handle_checkpoint_received`; or remove it, if it is none, and call `handle_checkpoint_refused`.
     FinishCheckpoint {
         /// The checkpoint's slot.
         slot: Slot,
         /// Its size in bytes.
         length: u64,
     },
+    /// No more parts of the checkpoint that is being stored come: remove what there is of it.
+    GiveUpCheckpoint,
     /// Delete what the journal holds of slots up to this one; a durable checkpoint covers them.
     Truncate {
         /// The last slot no longer needed.
@@ -575,6 +577,7 @@ impl Voter {
                 let source = self.checkpoint_source(from);
                 let better = |transfer: &Transfer| transfer.is_silent() && transfer.source != source;
                 if self.transfer.as_ref().is_none_or(better) {
+                    self.give_up_transfer();
                     self.transfer = Some(Transfer::start(source, self.now));
                     self.ask_for_part();
                 }
@@ -619,7 +622,7 @@ impl Voter {
 
     fn handle_part(&mut self, from: NodeId, slot: Slot, offset: u64, length: u64, bytes: Bytes) {
         if slot <= self.handed_over {
-            self.transfer = None;
+            self.give_up_transfer();
             return;
         }
         let Some(transfer) = &mut self.transfer else { return };
@@ -664,7 +667,14 @@ impl Voter {
             self.ask_for_part();
         } else {
             mark!(TransferGivenUp);
-            self.transfer = None;
+            self.give_up_transfer();
+        }
+    }
+
+    /// What of it is on disk goes: nobody would miss it, and the next transfer begins anew.
+    fn give_up_transfer(&mut self) {
+        if self.transfer.take().is_some_and(|transfer| transfer.has_begun()) {
+            self.out.push_back(VoterOutput::GiveUpCheckpoint);
         }
     }
 }

@@ -92,6 +92,8 @@ marks! {
     OlderCheckpointIgnored,
     /// A checkpoint that came could not be used.
     CheckpointRefused,
+    /// A checkpoint was complete of a slot of which another one was complete already.
+    CheckpointHeldAlready,
     /// A client's write turned out to be part of an installed checkpoint, its answer lost.
     AnswerLostInCheckpoint,
     /// The source of a checkpoint replaced it, so that its transfer began anew.

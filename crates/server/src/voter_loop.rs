@@ -223,6 +223,7 @@ impl VoterLoop {
             VoterOutput::FinishCheckpoint { slot, length } => {
                 self.queues.transfer.push(TransferWork::Finish { slot, length });
             }
+            VoterOutput::GiveUpCheckpoint => self.queues.transfer.push(TransferWork::GiveUp),
             VoterOutput::Truncate { through } => self.queues.journal.push(JournalWork::Truncate { through }),
             VoterOutput::Rejected { from, reason } => self.shared.peers.rejected(from, &reason),
         }

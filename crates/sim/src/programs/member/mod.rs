@@ -66,6 +66,7 @@ enum Task {
     Read { to: NodeId, slot: Option<Slot>, offset: u64 },
     Store { slot: Slot, offset: u64, bytes: Bytes },
     Finish { slot: Slot, length: u64 },
+    GiveUp,
 }
 
 /// What the applier is given.
@@ -297,6 +298,10 @@ impl Member {
                 self.checkpoints.store_part(slot, offset, &bytes).map_err(disk)?;
                 (Done::Nothing, Vec::new())
             }
+            Task::GiveUp => {
+                self.checkpoints.give_up().map_err(disk)?;
+                (Done::Nothing, Vec::new())
+            }
             Task::Finish { slot, length } => match self.checkpoints.finish(now, slot, length) {
                 Ok(loaded) => (Done::Received(loaded), vec![Fact::Checkpointed { slot }]),
                 Err(ReceiveError::Unusable(_)) => (Done::Refused, Vec::new()),
@@ -409,6 +414,7 @@ impl Member {
             VoterOutput::FinishCheckpoint { slot, length } => {
                 self.start(Queue::Transfer, Task::Finish { slot, length });
             }
+            VoterOutput::GiveUpCheckpoint => self.start(Queue::Transfer, Task::GiveUp),
             VoterOutput::Rejected { from, reason } => {
                 self.out.push_back(Effect::Fact(Fact::Rejected { from, reason }));
             }
