@@ -51,8 +51,8 @@ pub enum ApplierOutput {
         /// The store's answer.
         applied: Applied,
     },
-    /// A write of this member's clients was applied in a state that came as a checkpoint: it happened, but
-    /// its answer is lost.
+    /// A write of this member's clients that still waits, if any does, gets no answer of the store: it was applied
+    /// in a state that came as a checkpoint, or its turn in the log was not its first.
     ReplyUnknown {
         /// Which write.
         sequence: Sequence,
@@ -146,7 +146,12 @@ impl Applier {
             self.sessions.register(submission.origin, submission.incarnation);
             return;
         };
+        let mine = submission.origin == self.id
+            && (submission.incarnation == self.incarnation || mutant!(ReplyToOtherProcess));
+        let sequence = Sequence(submission.sequence);
         if self.sessions.admit(submission) != Admission::First {
+            // Whoever still waits for it would wait forever: the voter has stopped watching what was chosen.
+            self.out.extend(mine.then_some(ApplierOutput::ReplyUnknown { sequence }));
             return;
         }
         // Every member checked what its clients sent before it submitted it.
@@ -154,10 +159,8 @@ impl Applier {
         let command =
             command.unwrap_or_else(|error| panic!("{slot} holds a command nobody can apply: {error}"));
         let applied = self.store.apply(&command);
-        let mine = submission.incarnation == self.incarnation || mutant!(ReplyToOtherProcess);
         mark!(OutcomeOfEarlierProcess if submission.origin == self.id && submission.incarnation < self.incarnation);
-        if submission.origin == self.id && mine {
-            let sequence = Sequence(submission.sequence);
+        if mine {
             self.out.push_back(ApplierOutput::Reply { sequence, slot, applied });
         }
     }
@@ -218,5 +221,28 @@ impl Applier {
     /// What to do next, or `None` when there is nothing.
     pub fn poll_output(&mut self) -> Option<ApplierOutput> {
         self.out.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn an_own_write_whose_turn_does_not_run_it_is_answered_with_an_unknown_outcome() {
+        let (id, incarnation) = (NodeId(1), Incarnation(2));
+        let mut applier = Applier::new(ClusterId(1), id, incarnation, LoadedCheckpoint::empty());
+        let body = Body::Store(Bytes::from_static(b"nothing that would be run"));
+        let submission = Submission { origin: id, incarnation, sequence: 7, floor: 1, body };
+        // Another process of this member is registered, a copy that should not be.
+        applier.sessions.register(id, Incarnation(3));
+        applier.handle(ToApplier::new(Slot(1), Entry::Commands([submission].into())));
+        let answer = applier.poll_output();
+        assert!(
+            matches!(answer, Some(ApplierOutput::ReplyUnknown { sequence: Sequence(7) })),
+            "it waits for ever: {answer:?}"
+        );
     }
 }

@@ -69,9 +69,22 @@ pub enum WriteFailure {
     /// Not taken: larger than a slot may be.
     #[error("the command is larger than a slot may be")]
     TooLarge,
+    /// Given up in time, and never offered to any leader: it certainly does not happen.
+    #[error("no leader to offer the command to")]
+    NotOffered,
     /// No answer in time; it may or may not happen.
     #[error("no answer in time, the outcome is unknown")]
     TimedOut,
+}
+
+impl WriteFailure {
+    /// Whether the write certainly does not happen. Of anything that was offered to a leader that cannot be said.
+    pub fn is_refusal(self) -> bool {
+        match self {
+            WriteFailure::TooManyRequests | WriteFailure::TooLarge | WriteFailure::NotOffered => true,
+            WriteFailure::TimedOut => false,
+        }
+    }
 }
 
 /// Why a read was not confirmed.
@@ -396,8 +409,8 @@ impl Voter {
         if self.replica.next_timeout() <= now {
             self.replica.handle_timeout(now);
         }
-        for sequence in self.outstanding.expire(now, self.config.request_timeout) {
-            self.out.push_back(VoterOutput::WriteFailed { sequence, failure: WriteFailure::TimedOut });
+        for (sequence, failure) in self.outstanding.expire(now, self.config.request_timeout) {
+            self.out.push_back(VoterOutput::WriteFailed { sequence, failure });
         }
         // Tickets grow with time, so the first is always the oldest.
         while let Some((ticket, deadline)) =

@@ -112,6 +112,8 @@ marks! {
     WriteOfferedToNewLeader,
     /// A write was refused because too much was in flight or not yet applied.
     WriteRefusedUnderLoad,
+    /// A write was refused that had not been offered to any leader in time.
+    WriteNeverOffered,
     /// A candidate was not elected because its log was behind (Raft).
     StaleLogNotElected,
     /// A leader without a quorum stopped leading by itself (Raft).

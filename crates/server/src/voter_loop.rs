@@ -265,6 +265,7 @@ fn write_error(failure: WriteFailure) -> WriteError {
     match failure {
         WriteFailure::TooManyRequests => WriteError::TooManyRequests,
         WriteFailure::TooLarge => WriteError::TooLarge,
+        WriteFailure::NotOffered => WriteError::NoLeader,
         WriteFailure::TimedOut => WriteError::TimedOut,
     }
 }

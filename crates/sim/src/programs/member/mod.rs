@@ -346,7 +346,7 @@ impl Member {
                     self.reply(request, requests::reply(applied));
                 }
             }
-            ApplierOutput::ReplyUnknown { sequence } => self.give_up(sequence),
+            ApplierOutput::ReplyUnknown { sequence } => self.give_up(sequence, Reply::Unknown),
             ApplierOutput::Applied { slot } => {
                 self.voter.handle_applied(now, slot);
                 self.serve();
@@ -357,9 +357,9 @@ impl Member {
         }
     }
 
-    fn give_up(&mut self, sequence: Sequence) {
+    fn give_up(&mut self, sequence: Sequence, reply: Reply) {
         if let Some(request) = self.writes.remove(&sequence) {
-            self.reply(request, Reply::Unknown);
+            self.reply(request, reply);
         }
     }
 
@@ -404,7 +404,10 @@ impl Member {
                     self.reply(request, Reply::Refused);
                 }
             }
-            VoterOutput::WriteFailed { sequence, .. } => self.give_up(sequence),
+            VoterOutput::WriteFailed { sequence, failure } => {
+                let reply = if failure.is_refusal() { Reply::Refused } else { Reply::Unknown };
+                self.give_up(sequence, reply);
+            }
             VoterOutput::ReadCheckpoint { to, slot, offset } => {
                 self.start(Queue::Transfer, Task::Read { to, slot, offset });
             }
