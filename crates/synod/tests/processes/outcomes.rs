@@ -73,7 +73,7 @@ async fn a_write_is_answered_however_large_the_value_that_was_there_before() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_whose_answer_cannot_be_shown_is_reported_as_done() {
     let cluster = Cluster::start(1).await;
-    let txn = b"\n\nput t 1\n\n".to_vec();
+    let txn = b"\nput t 1\n".to_vec();
     let writes: [(&[&str], Vec<u8>); 6] = [
         (&["put", "k", "1"], Vec::new()),
         (&["append", "k", "2"], Vec::new()),
