@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 /// A flat directory of files. Names have no separators.
 pub trait Disk: Send + std::fmt::Debug {
     /// The names of all files, in no particular order.
@@ -46,10 +48,18 @@ pub trait DiskFile: Send + std::fmt::Debug {
     fn sync(&mut self) -> io::Result<()>;
 }
 
+/// Whether nothing was opened because this process, or the system, has as many open files as it may. That passes, and
+/// nothing is wrong with the disk.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+}
+
 /// A directory of the real filesystem.
 #[derive(Debug)]
 pub struct DirectoryDisk {
     path: PathBuf,
+    /// Kept open: what was renamed can be made durable although no more files can be opened.
+    directory: File,
 }
 
 impl DirectoryDisk {
@@ -60,7 +70,8 @@ impl DirectoryDisk {
     pub fn new(path: impl AsRef<Path>) -> io::Result<DirectoryDisk> {
         let path = std::path::absolute(path)?;
         create_durably(&path)?;
-        Ok(DirectoryDisk { path })
+        let directory = File::open(&path)?;
+        Ok(DirectoryDisk { path, directory })
     }
 
     /// Where it is.
@@ -123,7 +134,7 @@ impl Disk for DirectoryDisk {
     }
 
     fn sync_dir(&mut self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()
+        self.directory.sync_all()
     }
 }
 

@@ -54,7 +54,7 @@ impl Files {
                 Ok((length, bytes.freeze()))
             }
             Files::Memory(disk) => {
-                let bytes = Bytes::from(disk.contents(name).ok_or(io::ErrorKind::NotFound)?);
+                let bytes = Bytes::from(disk.open(name)?);
                 let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
                 let to = from.saturating_add(max).min(bytes.len());
                 Ok((bytes.len() as u64, bytes.slice(from..to)))

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use synod_probe::{mark, mutant};
 
 use crate::atomic::AtomicFile;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, is_out_of_descriptors};
 use crate::error::{JournalError, OpenError};
 use crate::format::{
     BATCH_BYTES_MAX, Batch, Encoder, HEADER_BYTES, Header, Identity, Position, segment_name,
@@ -53,6 +53,8 @@ pub struct Journal {
     closed: VecDeque<Closed>,
     current: Current,
     pending: Vec<Batch>,
+    /// The current segment is full, and the next one could not be opened.
+    roll_put_off: bool,
     failed: Option<JournalError>,
 }
 
@@ -82,7 +84,10 @@ impl Journal {
         );
         mark!(UnprovenTailWrittenAgain if unproven.len() > 1);
         let header = Header { identity, segment: next, after: proven, link, founded: 0 };
-        let current = found(&mut *disk, header, &unproven)?;
+        let name = segment_name(next);
+        let file = AtomicFile::create(&mut *disk, &name);
+        let file = file.map_err(|error| JournalError::new(&name, "begun", &error))?;
+        let current = found(&mut *disk, file, header, &unproven)?;
         clean_up(&mut *disk, &cut, &obsolete)?;
         let journal = Journal {
             disk,
@@ -91,6 +96,7 @@ impl Journal {
             closed: closed.into(),
             current,
             pending: Vec::new(),
+            roll_put_off: false,
             failed: None,
         };
         Ok((journal, recovered))
@@ -130,6 +136,12 @@ impl Journal {
         self.closed.iter().map(|segment| segment.bytes).sum::<u64>() + self.current.bytes
     }
 
+    /// Whether this process had no descriptor left for the next segment when it was last needed. The current one goes
+    /// on growing until there is one.
+    pub fn is_out_of_descriptors(&self) -> bool {
+        self.roll_put_off
+    }
+
     fn unless_failed<T>(
         &mut self,
         act: impl FnOnce(&mut Journal) -> Result<T, JournalError>,
@@ -155,10 +167,27 @@ impl Journal {
             return Err(JournalError::TooLarge(size));
         }
         let pending = std::mem::take(&mut self.pending);
-        if self.current.bytes >= self.options.segment_bytes {
-            self.roll(&pending)
-        } else {
-            self.write(&pending)
+        if self.current.bytes >= self.options.segment_bytes
+            && let Some(file) = self.open_next()?
+        {
+            return self.roll(file, &pending);
+        }
+        self.write(&pending)
+    }
+
+    /// The file of the next segment, without its name; none if no descriptor is free. That is no failure of the disk,
+    /// and the size of a segment is no promise.
+    fn open_next(&mut self) -> Result<Option<AtomicFile>, JournalError> {
+        let name = segment_name(self.current.number + 1);
+        let opened = AtomicFile::create(&mut *self.disk, &name);
+        self.roll_put_off = opened.as_ref().is_err_and(is_out_of_descriptors);
+        match opened {
+            Ok(file) => Ok(Some(file)),
+            Err(_) if self.roll_put_off => {
+                mark!(SegmentPutOff);
+                Ok(None)
+            }
+            Err(error) => Err(JournalError::new(&name, "begun", &error)),
         }
     }
 
@@ -184,12 +213,12 @@ impl Journal {
     }
 
     /// Closes the current segment, of which everything is synced, and begins the next with `batches`.
-    fn roll(&mut self, batches: &[Batch]) -> Result<(), JournalError> {
+    fn roll(&mut self, file: AtomicFile, batches: &[Batch]) -> Result<(), JournalError> {
         mark!(SegmentRolled);
         let Current { number, last, bytes, mark, .. } = self.current;
         let after = Position { segment: number, offset: bytes };
         let header = Header { identity: self.identity, segment: number + 1, after, link: last, founded: 0 };
-        self.current = found(&mut *self.disk, header, batches)?;
+        self.current = found(&mut *self.disk, file, header, batches)?;
         self.closed.push_back(Closed { number, bytes, mark });
         Ok(())
     }
@@ -218,9 +247,14 @@ fn highest_mark(batches: &[Batch]) -> u64 {
     batches.iter().map(|batch| batch.mark).max().unwrap_or(0)
 }
 
-/// Begins a segment with `batches` in it, which settles the header's `founded`. When this returns, the segment is
+/// Begins a segment in `file` with `batches` in it, which settles the header's `founded`. When this returns, the segment is
 /// durable; before, it has no name.
-fn found(disk: &mut dyn Disk, header: Header, batches: &[Batch]) -> Result<Current, JournalError> {
+fn found(
+    disk: &mut dyn Disk,
+    file: AtomicFile,
+    header: Header,
+    batches: &[Batch],
+) -> Result<Current, JournalError> {
     let size: usize = batches.iter().map(Batch::size).sum();
     let founded = (HEADER_BYTES + size) as u64;
     let number = header.segment;
@@ -233,13 +267,16 @@ fn found(disk: &mut dyn Disk, header: Header, batches: &[Batch]) -> Result<Curre
     let mut slices = vec![IoSlice::new(&header)];
     slices.extend(encoder.slices());
     let name = segment_name(number);
-    let file = write_new(disk, &name, &slices).map_err(|error| JournalError::new(&name, "begun", &error))?;
+    let file = write_new(disk, file, &slices).map_err(|error| JournalError::new(&name, "begun", &error))?;
     let (last, mark) = (encoder.last_checksum(), highest_mark(batches));
     Ok(Current { number, seed, last, file, bytes: founded, mark })
 }
 
-fn write_new(disk: &mut dyn Disk, name: &str, parts: &[IoSlice<'_>]) -> io::Result<Box<dyn DiskFile>> {
-    let mut file = AtomicFile::create(disk, name)?;
+fn write_new(
+    disk: &mut dyn Disk,
+    mut file: AtomicFile,
+    parts: &[IoSlice<'_>],
+) -> io::Result<Box<dyn DiskFile>> {
     file.append_parts(parts)?;
     file.finish_open(disk)
 }

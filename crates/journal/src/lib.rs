@@ -25,7 +25,7 @@ pub mod lock;
 mod memory;
 pub mod recovery;
 
-pub use disk::{DirectoryDisk, Disk, DiskFile};
+pub use disk::{DirectoryDisk, Disk, DiskFile, is_out_of_descriptors};
 pub use error::{JournalError, OpenError};
 pub use files::Files;
 pub use format::{BATCH_MAGIC, Identity, Position};

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::io::Errno;
+
 use crate::disk::{Disk, DiskFile};
 
 /// A deterministic disk. Clones share the files. It has no randomness: the caller decides what goes wrong.
@@ -34,6 +36,8 @@ struct Inner {
     fail_operation_at: Option<u64>,
     stop_after: Option<u64>,
     capacity: Option<u64>,
+    /// Nothing can be opened.
+    out_of_descriptors: bool,
 }
 
 #[derive(Default)]
@@ -118,7 +122,7 @@ impl MemoryDisk {
     pub fn repair(&self) {
         let mut inner = self.inner();
         (inner.fail_sync_in, inner.fail_operation_at, inner.stop_after) = (None, None, None);
-        inner.capacity = None;
+        (inner.capacity, inner.out_of_descriptors) = (None, false);
     }
 
     /// Bytes in all files.
@@ -140,6 +144,21 @@ impl MemoryDisk {
     /// No more than so many bytes fit.
     pub fn set_capacity(&self, bytes: u64) {
         self.inner().capacity = Some(bytes);
+    }
+
+    /// From now on nothing can be opened, or everything again: files that are open are as they were.
+    pub fn set_out_of_descriptors(&self, out: bool) {
+        self.inner().out_of_descriptors = out;
+    }
+
+    /// Opens a file and reads all of it.
+    ///
+    /// # Errors
+    /// If it is not there, or cannot be opened.
+    pub fn open(&self, name: &str) -> io::Result<Vec<u8>> {
+        let mut inner = self.inner();
+        inner.check_descriptors()?;
+        inner.file_named(name).map(|contents| contents.bytes.clone())
     }
 
     /// Flips bits of one byte.
@@ -185,6 +204,10 @@ impl Inner {
             return Err(io::Error::other("injected: the process has stopped"));
         }
         Ok(())
+    }
+
+    fn check_descriptors(&self) -> io::Result<()> {
+        if self.out_of_descriptors { Err(Errno::MFILE.into()) } else { Ok(()) }
     }
 
     /// Counts a changing operation.
@@ -244,6 +267,7 @@ impl Disk for MemoryDisk {
 
     fn create(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>> {
         let mut inner = self.inner();
+        inner.check_descriptors()?;
         inner.operate()?;
         if inner.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -254,7 +278,7 @@ impl Disk for MemoryDisk {
     }
 
     fn read(&mut self, name: &str) -> io::Result<Vec<u8>> {
-        self.inner().file_named(name).map(|contents| contents.bytes.clone())
+        self.open(name)
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {

@@ -296,3 +296,23 @@ fn a_real_directory_keeps_a_journal_too() {
     let lengths = names.iter().map(|name| disk().read(name).unwrap().len() as u64);
     assert_eq!(lengths.sum::<u64>(), journal.bytes());
 }
+
+#[test]
+fn a_full_segment_goes_on_while_nothing_more_can_be_opened_and_nothing_is_lost() {
+    let disk = written(5);
+    let (mut journal, _) = open(&disk).unwrap();
+    let segments = disk.names();
+    disk.set_out_of_descriptors(true);
+    write(&mut journal, 6..=30);
+    assert_eq!(disk.names(), segments, "all of it is in the segment that was open");
+    assert!(journal.is_out_of_descriptors());
+    let (_, recovered) = open(&copy(&disk)).unwrap();
+    assert_eq!(numbers(&recovered), (1..=30).collect::<Vec<_>>(), "a crash meanwhile takes nothing");
+    disk.set_out_of_descriptors(false);
+    write(&mut journal, 31..=40);
+    assert!(!journal.is_out_of_descriptors());
+    assert!(disk.names().len() > segments.len(), "it rolls again: {:?}", disk.names());
+    journal.truncate(30).unwrap();
+    let (_, recovered) = open(&disk.after_crash(|_, _| 0)).unwrap();
+    assert_eq!(numbers(&recovered), (31..=40).collect::<Vec<_>>());
+}

@@ -120,7 +120,8 @@ impl Checkpoints {
     /// Finds what is there, and removes what is not needed. Other members get it in parts of `part_bytes`.
     ///
     /// # Errors
-    /// As the disk reports them; so for all methods that say no more.
+    /// As the disk reports them; so for all methods that say no more. Each can be called again if it failed because
+    /// no more files could be opened (`is_out_of_descriptors`).
     pub fn open(files: Files, cluster: ClusterId, part_bytes: usize, now: Time) -> io::Result<Checkpoints> {
         let mut disk = files.disk()?;
         let mut held = Held::default();
@@ -271,8 +272,9 @@ impl Checkpoints {
     pub fn store_part(&self, slot: Slot, offset: u64, bytes: &Bytes) -> io::Result<()> {
         let mut incoming = self.incoming.lock();
         if offset == 0 {
-            self.discard(incoming.take())?;
-            let file = AtomicFile::create_from(&mut *self.files.disk()?, &name(slot), RECEIVED)?;
+            let disk = &mut *self.files.disk()?;
+            discard(disk, incoming.take())?;
+            let file = AtomicFile::create_from(disk, &name(slot), RECEIVED)?;
             *incoming = Some(Incoming { slot, received: 0, file });
         }
         match incoming.as_mut() {
@@ -281,17 +283,13 @@ impl Checkpoints {
                 coming.received += bytes.len() as u64;
                 Ok(())
             }
-            _ => self.discard(incoming.take()),
+            _ => discard(&mut *self.files.disk()?, incoming.take()),
         }
     }
 
     /// No more parts come: removes what there is of them.
     pub fn give_up(&self) -> io::Result<()> {
-        self.discard(self.incoming.lock().take())
-    }
-
-    fn discard(&self, incoming: Option<Incoming>) -> io::Result<()> {
-        incoming.map_or(Ok(()), |coming| coming.file.abandon(&mut *self.files.disk()?))
+        discard(&mut *self.files.disk()?, self.incoming.lock().take())
     }
 
     /// All parts came: makes them durable, unless they are no checkpoint; then they go.
@@ -300,15 +298,17 @@ impl Checkpoints {
     /// If they are none, or the disk fails.
     pub fn finish(&self, now: Time, slot: Slot, length: u64) -> Result<LoadedCheckpoint, ReceiveError> {
         let unusable = |reason: String| ReceiveError::Unusable(reason);
-        let coming = self.incoming.lock().take().ok_or_else(|| unusable("parts are missing".into()))?;
-        let Incoming { received, mut file, .. } = coming;
-        let loaded = if (coming.slot, received) == (slot, length) {
-            file.sync()?;
-            self.read_back(slot, file.temporary(), CheckpointLoader::new(self.cluster))?
-        } else {
-            Err(format!("{received} of {length} bytes came"))
-        };
         let disk = &mut *self.files.disk()?;
+        let mut incoming = self.incoming.lock();
+        let Some(coming) = &mut *incoming else { return Err(unusable("parts are missing".into())) };
+        let loaded = if (coming.slot, coming.received) == (slot, length) {
+            coming.file.sync()?;
+            self.read_back(slot, coming.file.temporary(), CheckpointLoader::new(self.cluster))?
+        } else {
+            Err(format!("{} of {length} bytes came", coming.received))
+        };
+        // Taken only now: if it could not be read for want of a descriptor, it is finished later.
+        let file = incoming.take().expect("it was there, and it is locked").file;
         match loaded {
             Ok(loaded) => {
                 self.complete(now, disk, file, slot, length)?;
@@ -320,6 +320,10 @@ impl Checkpoints {
             }
         }
     }
+}
+
+fn discard(disk: &mut dyn Disk, incoming: Option<Incoming>) -> io::Result<()> {
+    incoming.map_or(Ok(()), |coming| coming.file.abandon(disk))
 }
 
 #[cfg(test)]

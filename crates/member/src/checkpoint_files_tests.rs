@@ -1,7 +1,7 @@
 //! A member's own checkpoint and one from another member are written at the same time, in every order, with a crash
 //! between any two steps: what has its name is whole, and the newest whole one is not lost.
 
-use synod_journal::MemoryDisk;
+use synod_journal::{MemoryDisk, is_out_of_descriptors};
 use synod_store::Store;
 use synod_store::request::{Command, Put};
 
@@ -152,4 +152,27 @@ fn what_was_received_goes_when_the_transfer_is_given_up_or_begins_anew() {
     receive(&checkpoints, NEW, 0).unwrap();
     checkpoints.give_up().unwrap();
     assert_eq!(disk.names(), [file(OLD)]);
+}
+
+#[test]
+fn what_cannot_be_opened_for_want_of_a_descriptor_is_done_when_there_is_one() {
+    let (disk, checkpoints) = with_old();
+    let without = |work: &dyn Fn() -> io::Result<()>| {
+        disk.set_out_of_descriptors(true);
+        let failed = work();
+        disk.set_out_of_descriptors(false);
+        assert!(failed.as_ref().is_err_and(is_out_of_descriptors), "{failed:?}");
+    };
+    without(&|| checkpoints.read_part(NOW, None, 0).map(drop));
+    without(&|| checkpoints.write(NOW, NEW, parts(NEW).into_iter()));
+    without(&|| receive(&checkpoints, NEW, 0));
+    for index in 0..3 {
+        receive(&checkpoints, NEW, index).unwrap();
+    }
+    without(&|| match finish(&checkpoints, NEW) {
+        Err(ReceiveError::Disk(error)) => Err(error),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(finish(&checkpoints, NEW).unwrap(), NEW, "what was received is still there");
+    assert_eq!(disk.names(), [file(NEW)]);
 }

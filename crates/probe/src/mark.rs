@@ -132,6 +132,8 @@ marks! {
     DamageRefused,
     /// A journal began another segment.
     SegmentRolled,
+    /// A journal went on in a full segment because nothing more could be opened.
+    SegmentPutOff,
     /// A journal deleted a segment that a checkpoint covers.
     SegmentDeleted,
     /// The disk failed, and the journal stopped for good.

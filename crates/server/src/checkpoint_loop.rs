@@ -1,8 +1,10 @@
 //! The threads that write checkpoints and exchange them with other members. Neither delays a vote.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
+use synod_journal::is_out_of_descriptors;
 use synod_member::checkpoint_files::{Checkpoints, Part, ReceiveError};
 use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
@@ -11,8 +13,11 @@ use tracing::{info, warn};
 use crate::applier_loop::ApplierWork;
 use crate::clock;
 use crate::inbox::CheckpointDone;
-use crate::shared::{Shared, StopReason};
+use crate::shared::{Shared, StopReason, Trouble};
 use crate::voter_loop::Queues;
+
+/// How long to wait when no more files can be opened.
+const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(200);
 
 /// What another member wants, or sent.
 #[derive(Debug)]
@@ -33,8 +38,11 @@ pub(crate) fn write_all(checkpoints: &Checkpoints, shared: &Shared, queues: &Que
     while queues.checkpoints.take(&mut work) {
         for checkpoint in work.drain(..) {
             let slot = checkpoint.slot();
-            if let Err(error) = checkpoints.write(clock::now(), slot, checkpoint.parts()) {
-                return shared.fail(StopReason::Disk(error.to_string()));
+            let written = patiently(shared, Trouble::Checkpoint, || {
+                Ok(checkpoints.write(clock::now(), slot, checkpoint.parts())?)
+            });
+            if !written {
+                return;
             }
             info!(%slot, bytes = checkpoints.bytes(), "checkpoint written");
             shared.checkpoint_bytes.store(checkpoints.bytes(), Ordering::Relaxed);
@@ -49,34 +57,52 @@ pub(crate) fn transfer_all(checkpoints: &Checkpoints, shared: &Shared, queues: &
     let mut work = Vec::new();
     while queues.transfer.take(&mut work) {
         for item in work.drain(..) {
-            if let Err(reason) = transfer(checkpoints, shared, queues, item) {
-                return shared.fail(StopReason::Disk(reason));
+            if !patiently(shared, Trouble::Transfer, || transfer(checkpoints, shared, queues, &item)) {
+                return;
             }
         }
     }
 }
 
+/// Does `work`, and again as long as no more files can be opened: that passes when others are closed. False if it was
+/// not done: the disk failed, which stops the member, or the member is stopping.
+fn patiently(shared: &Shared, trouble: Trouble, mut work: impl FnMut() -> Result<(), ReceiveError>) -> bool {
+    loop {
+        let Err(error) = work() else {
+            shared.troubles.set(trouble, None);
+            return true;
+        };
+        if !matches!(&error, ReceiveError::Disk(error) if is_out_of_descriptors(error)) {
+            shared.fail(StopReason::Disk(error.to_string()));
+            return false;
+        }
+        let words = "no more files can be opened (ulimit -n): a checkpoint waits";
+        shared.troubles.set(trouble, Some(words.to_owned()));
+        if shared.inbox.is_closed() {
+            return false;
+        }
+        std::thread::sleep(DESCRIPTOR_PAUSE);
+    }
+}
+
 /// # Errors
-/// If the disk failed. That another member sent garbage is none.
+/// If the disk failed, or no more files can be opened. That another member sent garbage is none.
 fn transfer(
     checkpoints: &Checkpoints,
     shared: &Shared,
     queues: &Queues,
-    item: TransferWork,
-) -> Result<(), String> {
+    item: &TransferWork,
+) -> Result<(), ReceiveError> {
     match item {
         TransferWork::Read { to, slot, offset } => {
-            let part =
-                checkpoints.read_part(clock::now(), slot, offset).map_err(|error| error.to_string())?;
-            if let Some(Part { slot, offset, length, bytes }) = part {
-                shared.inbox.checkpoint(CheckpointDone::Part { to, slot, offset, length, bytes });
+            if let Some(part) = checkpoints.read_part(clock::now(), *slot, *offset)? {
+                let Part { slot, offset, length, bytes } = part;
+                shared.inbox.checkpoint(CheckpointDone::Part { to: *to, slot, offset, length, bytes });
             }
         }
-        TransferWork::Store { slot, offset, bytes } => {
-            checkpoints.store_part(slot, offset, &bytes).map_err(|error| error.to_string())?;
-        }
-        TransferWork::GiveUp => checkpoints.give_up().map_err(|error| error.to_string())?,
-        TransferWork::Finish { slot, length } => match checkpoints.finish(clock::now(), slot, length) {
+        TransferWork::Store { slot, offset, bytes } => checkpoints.store_part(*slot, *offset, bytes)?,
+        TransferWork::GiveUp => checkpoints.give_up()?,
+        TransferWork::Finish { slot, length } => match checkpoints.finish(clock::now(), *slot, *length) {
             Ok(loaded) => {
                 info!(%slot, bytes = length, "checkpoint received from another member");
                 shared.checkpoint_bytes.store(checkpoints.bytes(), Ordering::Relaxed);
@@ -86,7 +112,7 @@ fn transfer(
                 warn!(%slot, reason = %error, "a checkpoint from another member cannot be used");
                 shared.inbox.checkpoint(CheckpointDone::Refused);
             }
-            Err(ReceiveError::Disk(error)) => return Err(error.to_string()),
+            Err(error) => return Err(error),
         },
     }
     Ok(())

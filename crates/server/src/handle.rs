@@ -207,7 +207,6 @@ impl MemberHandle {
             (applier.view(), applier.applied())
         };
         let stopped = shared.stopped.borrow().as_ref().map(ToString::to_string);
-        let trouble = shared.trouble.lock().clone();
         MemberStatus {
             cluster: shared.cluster,
             id: shared.id,
@@ -218,7 +217,7 @@ impl MemberHandle {
             truncated: voter.truncated,
             disk_bytes: shared.disk_bytes(),
             store_bytes: view.bytes(),
-            errors: stopped.into_iter().chain(trouble).collect(),
+            errors: stopped.into_iter().chain(shared.troubles.list()).collect(),
         }
     }
 

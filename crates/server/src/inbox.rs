@@ -173,6 +173,11 @@ impl Inbox {
         });
     }
 
+    /// Whether the member is stopping or has stopped.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lanes.lock().burst.closed
+    }
+
     /// Frames dropped so far.
     pub(crate) fn dropped(&self) -> u64 {
         self.lanes.lock().dropped

@@ -7,7 +7,7 @@ use synod_journal::{Journal, JournalError};
 use synod_paxos::durable::Token;
 use synod_paxos::slot::Slot;
 
-use crate::shared::{Shared, StopReason};
+use crate::shared::{Shared, StopReason, Trouble};
 use crate::voter_loop::Queues;
 
 /// What the journal is given.
@@ -37,7 +37,13 @@ pub(crate) fn run(mut journal: Journal, shared: &Shared, queues: &Queues) {
     let mut work = Vec::new();
     while queues.journal.take(&mut work) {
         let bytes = work.iter().map(JournalWork::bytes).sum();
-        match write(&mut journal, &mut work) {
+        let written = write(&mut journal, &mut work);
+        let grows = journal.is_out_of_descriptors().then(|| {
+            "no more files can be opened (ulimit -n): the journal goes on in a segment that is full"
+                .to_owned()
+        });
+        shared.troubles.set(Trouble::Segment, grows);
+        match written {
             Ok(None) => {}
             Ok(Some(token)) => {
                 shared.journal_bytes.store(journal.bytes(), Ordering::Relaxed);

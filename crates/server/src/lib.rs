@@ -9,6 +9,7 @@ mod checkpoint_loop;
 mod clock;
 pub mod cluster;
 mod data_dir;
+pub mod descriptors;
 pub mod handle;
 mod inbox;
 mod journal_loop;

@@ -29,7 +29,7 @@ use crate::data_dir::{DataDir, Identity};
 use crate::handle::MemberHandle;
 use crate::inbox::Inbox;
 use crate::peers::{Peers, PeersConfig};
-use crate::shared::{Shared, Waiters};
+use crate::shared::{Shared, Troubles, Waiters};
 use crate::voter_loop::{Queues, VoterLoop};
 use crate::{applier_loop, checkpoint_loop, clock, journal_loop};
 
@@ -149,7 +149,7 @@ impl RunningMember {
             journal_bytes: AtomicU64::new(journal.bytes()),
             checkpoint_bytes: AtomicU64::new(data_dir.checkpoints().bytes()),
             peers,
-            trouble: Mutex::new(None),
+            troubles: Troubles::default(),
             stopped: watch::Sender::new(None),
         });
         let queues = Arc::new(Queues::new());

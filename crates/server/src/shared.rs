@@ -13,7 +13,7 @@ use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch};
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::cluster::Url;
 use crate::handle::{WriteError, Written};
@@ -48,8 +48,7 @@ pub(crate) struct Shared {
     pub(crate) journal_bytes: AtomicU64,
     pub(crate) checkpoint_bytes: AtomicU64,
     pub(crate) peers: Peers,
-    /// What is wrong at the moment, in plain words.
-    pub(crate) trouble: Mutex<Option<String>>,
+    pub(crate) troubles: Troubles,
     pub(crate) stopped: watch::Sender<Option<StopReason>>,
 }
 
@@ -84,6 +83,46 @@ impl Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Member").field("cluster", &self.cluster).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What can be wrong for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Trouble {
+    /// A write to the journal takes long.
+    SlowDisk,
+    /// The journal has no descriptor for its next segment.
+    Segment,
+    /// A checkpoint waits for a descriptor to be written.
+    Checkpoint,
+    /// So does one that is sent or received.
+    Transfer,
+}
+
+/// What is wrong at the moment, in plain words.
+#[derive(Debug, Default)]
+pub(crate) struct Troubles {
+    now: Mutex<BTreeMap<Trouble, String>>,
+}
+
+impl Troubles {
+    /// Says what is wrong, or that it is over.
+    pub(crate) fn set(&self, trouble: Trouble, words: Option<String>) {
+        let mut now = self.now.lock();
+        match words {
+            Some(words) => {
+                if !now.contains_key(&trouble) {
+                    warn!("{words}");
+                }
+                now.insert(trouble, words);
+            }
+            None => drop(now.remove(&trouble)),
+        }
+    }
+
+    /// All of it.
+    pub(crate) fn list(&self) -> Vec<String> {
+        self.now.lock().values().cloned().collect()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::clock;
 use crate::handle::{ReadError, WriteError};
 use crate::inbox::{Burst, CheckpointDone, Request};
 use crate::journal_loop::JournalWork;
-use crate::shared::Shared;
+use crate::shared::{Shared, Trouble};
 use crate::work_queue::WorkQueue;
 
 /// With more than this on its way to a disk that does not take it, frames are as good as lost.
@@ -174,13 +174,7 @@ impl VoterLoop {
     fn watch_disk(&self, now: Time) {
         let slow = self.unsynced.map(|(_, since)| now.since(since)).filter(|age| *age >= DISK_PATIENCE);
         let trouble = slow.map(|age| format!("the disk has not finished a write for {} s", age.as_secs()));
-        let mut told = self.shared.trouble.lock();
-        if told.is_none()
-            && let Some(trouble) = &trouble
-        {
-            tracing::warn!("{trouble}");
-        }
-        *told = trouble;
+        self.shared.troubles.set(Trouble::SlowDisk, trouble);
     }
 
     /// Does everything the voter wants done.

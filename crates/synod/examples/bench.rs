@@ -77,7 +77,7 @@ async fn be_member(name: &str, options: &Options) -> ExitCode {
     let listener = clients.into_iter().next().unwrap();
     listener.set_nonblocking(true).unwrap();
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    api::serve(listener, member.handle(), Limits::default(), std::future::pending()).await.unwrap();
+    api::Clients::new(member.handle(), Limits::default()).serve(listener, std::future::pending()).await;
     ExitCode::FAILURE
 }
 

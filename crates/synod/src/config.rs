@@ -64,6 +64,9 @@ pub struct ServeOptions {
     /// The most operations in a transaction [default: 128]
     #[arg(long, env = "SYNOD_MAX_TXN_OPS", value_name = "COUNT")]
     max_txn_ops: Option<u32>,
+    /// The most connections from clients; fewer if the limit of open files is low [default: 4096]
+    #[arg(long, env = "SYNOD_MAX_CONNECTIONS", value_name = "COUNT")]
+    max_connections: Option<u32>,
     /// A checkpoint is written when the journal has grown by the state's size, and by so many bytes at least
     /// [default: 67108864]
     #[arg(long, env = "SYNOD_CHECKPOINT_BYTES", value_name = "BYTES")]
@@ -287,7 +290,17 @@ impl Layers<'_> {
             return Err(request.wrong(format!("it may be at most {MAX_REQUEST_BYTES_MAX}")));
         }
         let txn = self.pick("max-txn-ops", |options| options.max_txn_ops, || txn);
-        Ok(Limits { max_request_bytes: request.value as usize, max_txn_ops: txn.value as usize, ..limits })
+        let default = limits.max_connections as u32;
+        let connections = self.pick("max-connections", |options| options.max_connections, || default);
+        if connections.value == 0 {
+            return Err(connections.wrong("there must be at least one"));
+        }
+        Ok(Limits {
+            max_request_bytes: request.value as usize,
+            max_txn_ops: txn.value as usize,
+            max_connections: connections.value as usize,
+            ..limits
+        })
     }
 
     fn log(&mut self) -> Result<(String, LogFormat), ConfigError> {

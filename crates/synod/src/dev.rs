@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use synod_server::api::Limits;
 use synod_server::cluster::{Founder, Founding, Url};
+use synod_server::descriptors::client_connections;
 use synod_server::member::{MemberConfig, MemoryDisk, RunningMember, StartError, Storage, listen};
 use tokio::task::JoinSet;
 
@@ -79,6 +80,9 @@ async fn dev(options: &DevOptions) -> Result<(), String> {
     let signals = StopSignals::catch()?;
     let ports = Ports::open(options).map_err(|error| error.to_string())?;
     let founding = ports.founding()?;
+    let limits = Limits::default();
+    let max_connections = client_connections(limits.max_connections, options.members.into());
+    let limits = Limits { max_connections, ..limits };
     let mut clients = ClientPorts::new();
     let mut members = Vec::new();
     for port in ports.members {
@@ -88,7 +92,7 @@ async fn dev(options: &DevOptions) -> Result<(), String> {
         };
         let member =
             RunningMember::start(config, port.peer_listeners).map_err(|error| explain(&error, options))?;
-        clients.add(port.client_listeners, &member, Limits::default())?;
+        clients.add(port.client_listeners, &member, limits)?;
         members.push((port.name, port.client, port.peer, member));
     }
     let ended = tokio::select! {

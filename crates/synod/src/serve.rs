@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 use synod_server::api;
+use synod_server::descriptors::client_connections;
 use synod_server::member::{MemberConfig, RunningMember, StartError, Storage, listen};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -71,7 +72,9 @@ async fn serve(config: ServeConfig) -> Result<(), String> {
     };
     let started = tokio::task::spawn_blocking(move || RunningMember::start(member, peer_listeners)).await;
     let member = flatten(started)?;
-    let clients = ClientPorts::open(client_listeners, &member, config.limits)?;
+    let max_connections = client_connections(config.limits.max_connections, 1);
+    let limits = api::Limits { max_connections, ..config.limits };
+    let clients = ClientPorts::open(client_listeners, &member, limits)?;
     let urls: Vec<String> = config.listen_client_urls.iter().map(ToString::to_string).collect();
     info!(name, clients = urls.join(","), "listening");
     let ended = tokio::select! {
@@ -101,7 +104,7 @@ fn flatten(
 /// The running client ports of one or more members.
 pub(crate) struct ClientPorts {
     stop: watch::Sender<bool>,
-    serving: tokio::sync::Mutex<JoinSet<Result<(), String>>>,
+    serving: tokio::sync::Mutex<JoinSet<()>>,
 }
 
 impl ClientPorts {
@@ -126,18 +129,16 @@ impl ClientPorts {
         member: &RunningMember,
         limits: api::Limits,
     ) -> Result<(), String> {
+        let clients = api::Clients::new(member.handle(), limits);
         for listener in listeners {
             listener.set_nonblocking(true).map_err(|error| error.to_string())?;
             let listener = TcpListener::from_std(listener).map_err(|error| error.to_string())?;
-            let (handle, mut stopping) = (member.handle(), self.stop.subscribe());
+            let (clients, mut stopping) = (clients.clone(), self.stop.subscribe());
             let shutdown = async move {
                 // An error means that the sender is gone, which is a stop as well.
                 let _ = stopping.wait_for(|stop| *stop).await;
             };
-            self.serving.get_mut().spawn(async move {
-                let served = api::serve(listener, handle, limits, shutdown).await;
-                served.map_err(|error| format!("the client port failed: {error}"))
-            });
+            self.serving.get_mut().spawn(clients.serve(listener, shutdown));
         }
         Ok(())
     }
@@ -146,8 +147,7 @@ impl ClientPorts {
     pub(crate) async fn failed(&self) -> String {
         loop {
             match self.serving.lock().await.join_next().await {
-                Some(Ok(Ok(()))) => {}
-                Some(Ok(Err(reason))) => return reason,
+                Some(Ok(())) => {}
                 Some(Err(error)) => return format!("the client port failed: {error}"),
                 None => std::future::pending().await,
             }
@@ -159,8 +159,8 @@ impl ClientPorts {
         self.stop.send_replace(true);
         let mut serving = self.serving.into_inner();
         while let Some(served) = serving.join_next().await {
-            if let Ok(Err(reason)) = served {
-                error!(reason, "a client port closed badly");
+            if let Err(error) = served {
+                error!(%error, "a client port closed badly");
             }
         }
     }

@@ -6,7 +6,7 @@ use tonic::metadata::MetadataMap;
 use crate::handle::{MemberHandle, ReadError, ReadView};
 use crate::proto::etcdserverpb::ResponseHeader;
 
-use super::admission::{Admission, ScanPlace};
+use super::admission::{ScanPlace, Scans};
 use super::error::ApiError;
 use super::limits::Limits;
 
@@ -15,15 +15,15 @@ use super::limits::Limits;
 pub(crate) struct Context {
     pub(crate) member: MemberHandle,
     pub(crate) limits: Limits,
-    pub(crate) admission: Admission,
+    scans: Scans,
     cluster_id: u64,
     member_id: u64,
 }
 
 impl Context {
-    pub(crate) fn new(member: MemberHandle, limits: Limits, admission: Admission) -> Context {
+    pub(crate) fn new(member: MemberHandle, limits: Limits) -> Context {
         let status = member.status();
-        Context { member, limits, admission, cluster_id: status.cluster.0, member_id: status.id.0 }
+        Context { member, limits, scans: Scans::new(), cluster_id: status.cluster.0, member_id: status.id.0 }
     }
 
     /// The header of an answer that shows the store at `revision` under a leader of `round`.
@@ -76,7 +76,7 @@ impl Context {
         view: View,
         work: impl FnOnce(&View) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<(T, ScanPlace), ApiError> {
-        let place = self.admission.scan().await;
+        let place = self.scans.place().await;
         let scan = tokio::task::spawn_blocking(move || work(&view).map(|result| (result, place)));
         match scan.await {
             Ok(result) => result,

@@ -1,5 +1,7 @@
 //! `etcdserverpb.KV`: keys and values.
 
+use std::sync::Arc;
+
 use prost::Message;
 use synod_store::request::{Command, KeyRange, Range, Txn, TxnOp};
 use synod_store::response::Response as StoreResponse;
@@ -10,7 +12,7 @@ use tonic::{Request, Response, Status};
 use crate::proto::etcdserverpb as pb;
 use crate::proto::etcdserverpb::kv_server::Kv as KvService;
 
-use super::admission::Unread;
+use super::accounts::Call;
 use super::context::Context;
 use super::convert;
 use super::error::ApiError;
@@ -36,53 +38,52 @@ impl Kv {
     }
 
     /// Answers a transaction that only reads.
-    async fn read_txn(&self, serializable: bool, txn: Txn) -> Result<Response<pb::TxnResponse>, ApiError> {
+    async fn read_txn(
+        &self,
+        call: &Call,
+        serializable: bool,
+        txn: Txn,
+    ) -> Result<Response<pb::TxnResponse>, ApiError> {
         check(&Command::Txn(txn.clone()), &self.0.limits.store())?;
         let read = self.0.read(serializable).await?;
         let header = self.0.header_of(&read);
         if reads_single_keys(&txn) {
             let response = read.view.txn(&txn)?;
-            return self.0.answer(convert::txn_response(header, response)).await;
+            return answer(call, convert::txn_response(header, response)).await;
         }
         let (response, _place) = self.0.scan(read.view, move |view| Ok(view.txn(&txn)?)).await?;
-        self.0.answer(convert::txn_response(header, response)).await
+        answer(call, convert::txn_response(header, response)).await
     }
 }
 
 /// A message has a length of four bytes.
 const MESSAGE_BYTES_MAX: usize = u32::MAX as usize;
 
-impl Context {
-    /// An answer to a read that is accounted for until its client has read it.
-    ///
-    /// # Errors
-    /// If there are too many such already.
-    async fn answer<T: Message>(&self, message: T) -> Result<Response<T>, ApiError> {
-        let unread = self.admission.unread(message.encoded_len()).await?;
-        Ok(accounted(message, unread))
-    }
-
-    /// The same for a write. It has been done, so nothing can be refused any more: what there is no room for in time
-    /// goes nevertheless.
-    ///
-    /// # Errors
-    /// If no message can be as large; it does not say that nothing was done.
-    async fn answer_write<T: Message>(&self, message: T) -> Result<Response<T>, ApiError> {
-        let bytes = message.encoded_len();
-        if bytes > MESSAGE_BYTES_MAX {
-            return Err(ApiError::AnswerTooLarge(bytes));
-        }
-        let unread = self.admission.unread_write(bytes).await;
-        Ok(accounted(message, unread))
-    }
+/// The call that a request belongs to.
+fn call<T>(request: &Request<T>) -> Arc<Call> {
+    request.extensions().get::<Arc<Call>>().expect("admission puts it there").clone()
 }
 
-fn accounted<T>(message: T, unread: Option<Unread>) -> Response<T> {
-    let mut response = Response::new(message);
-    if let Some(unread) = unread {
-        response.extensions_mut().insert(unread);
+/// An answer to a read that is accounted for until its client has read it.
+///
+/// # Errors
+/// If there are too many such already.
+async fn answer<T: Message>(call: &Call, message: T) -> Result<Response<T>, ApiError> {
+    call.unread(message.encoded_len()).await?;
+    Ok(Response::new(message))
+}
+
+/// The same for a write. It has been done, so nothing can be refused any more.
+///
+/// # Errors
+/// If no message can be as large; it does not say that nothing was done.
+async fn answer_write<T: Message>(call: &Call, message: T) -> Result<Response<T>, ApiError> {
+    let bytes = message.encoded_len();
+    if bytes > MESSAGE_BYTES_MAX {
+        return Err(ApiError::AnswerTooLarge(bytes));
     }
-    response
+    call.unread_write(bytes).await;
+    Ok(Response::new(message))
 }
 
 /// Whether a transaction is so cheap to read that it may run where it was received.
@@ -107,6 +108,7 @@ impl KvService for Kv {
 
     async fn range(&self, request: Request<pb::RangeRequest>) -> Result<Response<pb::RangeResponse>, Status> {
         self.0.check_metadata(request.metadata())?;
+        let call = call(&request);
         let request = request.into_inner();
         let serializable = request.serializable;
         let range = convert::range(request)?;
@@ -115,10 +117,10 @@ impl KvService for Kv {
         let header = self.0.header_of(&read);
         if let KeyRange::One(_) = range.keys {
             let found = read.view.range(&range).map_err(ApiError::from)?;
-            return Ok(self.0.answer(convert::range_response(header, found)).await?);
+            return Ok(answer(&call, convert::range_response(header, found)).await?);
         }
         let (found, _place) = self.0.scan(read.view, move |view| Ok(view.range(&range)?)).await?;
-        Ok(self.0.answer(convert::range_response(header, found)).await?)
+        Ok(answer(&call, convert::range_response(header, found)).await?)
     }
 
     async fn range_stream(
@@ -126,6 +128,7 @@ impl KvService for Kv {
         request: Request<pb::RangeRequest>,
     ) -> Result<Response<Self::RangeStreamStream>, Status> {
         self.0.check_metadata(request.metadata())?;
+        let call = call(&request);
         let request = request.into_inner();
         let serializable = request.serializable;
         let range: Range = convert::range(request)?;
@@ -134,23 +137,20 @@ impl KvService for Kv {
         let read = self.0.read(serializable).await?;
         let header = self.0.header_of(&read);
         let (found, _place) = self.0.scan(read.view, move |view| Ok(view.range(&range)?)).await?;
-        let unread = self.0.admission.unread(range_stream::held_bytes(&found)).await?;
+        call.unread(range_stream::held_bytes(&found)).await?;
         let pieces = range_stream::pieces(header, found).map(Ok);
         let stream: Self::RangeStreamStream = Box::pin(tokio_stream::iter(pieces));
-        let mut response = Response::new(stream);
-        if let Some(unread) = unread {
-            response.extensions_mut().insert(unread);
-        }
-        Ok(response)
+        Ok(Response::new(stream))
     }
 
     async fn put(&self, request: Request<pb::PutRequest>) -> Result<Response<pb::PutResponse>, Status> {
         self.0.check_metadata(request.metadata())?;
+        let call = call(&request);
         let request = request.into_inner();
         let bytes = request.encoded_len();
         match self.write(bytes, Command::Put(convert::put(request))).await? {
             (StoreResponse::Put(put), header) => {
-                Ok(self.0.answer_write(convert::put_response(header, put)).await?)
+                Ok(answer_write(&call, convert::put_response(header, put)).await?)
             }
             (other, _) => mismatch("put", &other),
         }
@@ -161,11 +161,12 @@ impl KvService for Kv {
         request: Request<pb::DeleteRangeRequest>,
     ) -> Result<Response<pb::DeleteRangeResponse>, Status> {
         self.0.check_metadata(request.metadata())?;
+        let call = call(&request);
         let request = request.into_inner();
         let bytes = request.encoded_len();
         match self.write(bytes, Command::DeleteRange(convert::delete_range(request))).await? {
             (StoreResponse::DeleteRange(delete), header) => {
-                Ok(self.0.answer_write(convert::delete_range_response(header, delete)).await?)
+                Ok(answer_write(&call, convert::delete_range_response(header, delete)).await?)
             }
             (other, _) => mismatch("removal", &other),
         }
@@ -173,6 +174,7 @@ impl KvService for Kv {
 
     async fn txn(&self, request: Request<pb::TxnRequest>) -> Result<Response<pb::TxnResponse>, Status> {
         self.0.check_metadata(request.metadata())?;
+        let call = call(&request);
         let request = request.into_inner();
         // Before it is converted: millions of empty steps fit into one request.
         let steps = request.compare.len().max(request.success.len()).max(request.failure.len());
@@ -183,11 +185,11 @@ impl KvService for Kv {
         let serializable = convert::is_serializable(&request);
         let txn = convert::txn(request)?;
         if txn.is_read_only() {
-            return Ok(self.read_txn(serializable, txn).await?);
+            return Ok(self.read_txn(&call, serializable, txn).await?);
         }
         match self.write(bytes, Command::Txn(txn)).await? {
             (StoreResponse::Txn(txn), header) => {
-                Ok(self.0.answer_write(convert::txn_response(header, txn)).await?)
+                Ok(answer_write(&call, convert::txn_response(header, txn)).await?)
             }
             (other, _) => mismatch("transaction", &other),
         }

@@ -2,6 +2,9 @@
 
 use synod_store::Limits as StoreLimits;
 
+/// The metadata of a request takes at most so many bytes, as HTTP/2 counts them: what etcd's clients send by default.
+pub(crate) const MAX_METADATA_BYTES: usize = 1024 * 1024;
+
 /// Bounds of the client interface. The defaults of the first two are etcd's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

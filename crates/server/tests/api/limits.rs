@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use synod_server::api::Limits;
 use synod_server::proto::etcdserverpb as pb;
@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Streaming};
 
+use crate::http2::{GOAWAY, Http2};
 use crate::kv::{get, put};
 use crate::support::{PATIENCE, Server, refused};
 
@@ -107,4 +108,97 @@ async fn a_write_that_was_done_is_answered_although_others_do_not_read_theirs() 
     let answer = kv.delete_range(all).await.expect("what was done is not refused").into_inner();
     assert_eq!(answer.deleted, 1);
     assert_eq!(kv.range(get("k")).await.unwrap().into_inner().count, 0);
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_pay_for_what_they_hold_and_no_other_does() {
+    let limits = Limits { max_unread_bytes: 4 << 20, ..Limits::default() };
+    let server = Server::start_with(limits).await;
+    let mut kv = server.kv().await;
+    kv.put(put("large", vec![b'v'; 600_000])).await.unwrap();
+    kv.put(put("k", vec![b'v'; 40_000])).await.unwrap();
+    let mut hoarders = Vec::new();
+    for _ in 0..12 {
+        hoarders.push(hoarder(&server).await);
+    }
+    for _ in 0..20 {
+        let answer = kv.range(get("k")).await.expect("there is room").into_inner();
+        assert_eq!(answer.kvs[0].value.len(), 40_000);
+    }
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_give_their_places_back() {
+    let server = Server::start_with(Limits { max_requests: 20, ..Limits::default() }).await;
+    let mut kv = server.kv().await;
+    kv.put(put("k", "v")).await.unwrap();
+    let mut deaf = Http2::connect(server.address, 0).await;
+    for _ in 0..20 {
+        let stream = deaf.begin("/etcdserverpb.KV/Range");
+        deaf.say(stream, &get("k"));
+    }
+    deaf.flush().await;
+    let deadline = Instant::now() + PATIENCE;
+    // All places are taken at first, by answers that have not stood still for long enough.
+    while let Err(busy) = kv.range(get("k")).await {
+        assert_eq!(busy.message(), "etcdserver: too many requests");
+        assert!(Instant::now() < deadline, "a place becomes free");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    kv.put(put("k", "w")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_cancels_many_calls_keeps_its_connection() {
+    let server = Server::start().await;
+    let mut client = Http2::connect(server.address, 65_535).await;
+    for _ in 0..1000 {
+        let stream = client.begin("/etcdserverpb.KV/Range");
+        client.cancel(stream);
+    }
+    let last = client.begin("/etcdserverpb.KV/Range");
+    client.say(last, &get("k"));
+    client.flush().await;
+    let (answered, before) = client.until(|frame| frame.ends(last)).await;
+    assert!(answered.is_some(), "the connection was closed: {before:?}");
+}
+
+#[tokio::test]
+async fn a_flood_of_cancelled_calls_ends_the_connection() {
+    let server = Server::start_with(Limits { max_streams_per_connection: 10, ..Limits::default() }).await;
+    let mut client = Http2::connect(server.address, 65_535).await;
+    for _ in 0..1000 {
+        let stream = client.begin("/etcdserverpb.KV/Range");
+        client.cancel(stream);
+    }
+    client.flush().await;
+    let (goaway, before) = client.until(|frame| frame.kind == GOAWAY).await;
+    assert!(goaway.is_some(), "it is told why: {before:?}");
+    server.kv().await.put(put("k", "v")).await.expect("others are served");
+}
+
+fn with_metadata(bytes: usize) -> tonic::Request<pb::PutRequest> {
+    let mut request = tonic::Request::new(put("k", "v"));
+    let mut left = bytes;
+    while left > 0 {
+        let length = left.min(50_000);
+        request.metadata_mut().append("padding", "x".repeat(length).parse().unwrap());
+        left -= length;
+    }
+    request
+}
+
+#[tokio::test]
+async fn metadata_is_taken_as_etcd_takes_it_and_more_is_refused_in_grpcs_words() {
+    let server = Server::start().await;
+    let mut kv = server.kv().await;
+    for bytes in [16_000, 100_000, 1_000_000] {
+        let answer = kv.put(with_metadata(bytes)).await;
+        answer.unwrap_or_else(|status| panic!("{bytes} bytes: {status}"));
+    }
+    let status = kv.put(with_metadata(1_100_000)).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.message().starts_with("synod: metadata larger than max ("), "{status}");
+    assert!(synod_server::api::is_refusal(&status));
+    kv.put(put("k", "v")).await.expect("the connection is as good as before");
 }

@@ -62,7 +62,7 @@ impl Server {
             let shutdown = async {
                 let _ = stopped.await;
             };
-            api::serve(clients, handle, limits, shutdown).await.unwrap();
+            api::Clients::new(handle, limits).serve(clients, shutdown).await;
         });
         Server { address, member, stop: Some(stop), serving: Some(serving) }
     }

@@ -1,37 +1,21 @@
 //! A disk that takes no more: the member stops and says why, and nothing acknowledged is lost.
 
-use std::process::Command;
-
-use crate::support::cluster::{Cluster, Member};
+use crate::support::cluster::Cluster;
 use crate::support::poll::eventually;
-use crate::support::process::{Process, synod};
+use crate::support::process::{Process, limited};
 
 /// No file of the member may grow beyond this: about as much as a disk that is nearly full would leave it.
 const BLOCKS_OF_512_BYTES: u32 = 512;
-
-/// The member, started by a shell that limits the size of its files. A write beyond fails as it does on a full disk,
-/// which takes no more bytes in the middle of a write; without the trap the system would end the process instead.
-fn limited(member: &Member) -> Command {
-    let mut inner = synod();
-    member.add_arguments(&mut inner);
-    let mut command = Command::new("sh");
-    let script = format!("trap '' XFSZ; ulimit -f {BLOCKS_OF_512_BYTES}; exec \"$0\" \"$@\"");
-    command.arg("-c").arg(script).arg(inner.get_program()).args(inner.get_args());
-    for (name, value) in inner.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_whose_disk_is_full_stops_with_the_reason_and_nothing_is_lost() {
     let mut cluster = Cluster::start(3).await;
     let victim = cluster.follower().await;
     cluster.members[victim].kill();
-    let command = &mut limited(&cluster.members[victim]);
+    // A write beyond fails as it does on a full disk, which takes no more bytes in the middle of a write; without the
+    // trap the system would end the process instead.
+    let limit = format!("trap '' XFSZ; ulimit -f {BLOCKS_OF_512_BYTES}");
+    let command = &mut limited(cluster.members[victim].command(), &limit);
     cluster.members[victim].process = Some(Process::spawn(command, &cluster.members[victim].log));
     cluster.ready().await;
 

@@ -10,6 +10,7 @@ mod append;
 mod bad_bytes;
 mod bad_requests;
 mod bad_starts;
+mod descriptors;
 mod dev;
 mod etcdctl;
 mod full_disk;

@@ -19,6 +19,20 @@ pub fn synod() -> Command {
     command
 }
 
+/// The same command, started by a shell that does `first`: it sets limits that the process cannot leave.
+pub fn limited(command: Command, first: &str) -> Command {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{first}; exec \"$0\" \"$@\""));
+    shell.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    shell
+}
+
 /// Runs `command` to its end.
 pub async fn run(mut command: Command) -> Output {
     command.stdin(Stdio::null());

@@ -1,0 +1,176 @@
+//! Connections of clients: so many at once, and none for longer than it is of use.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http2::Builder;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tonic::body::Body;
+use tonic::codegen::http::{Request, Response};
+use tonic::codegen::{BoxFuture, Service};
+use tonic::service::Routes;
+use tracing::{debug, warn};
+
+use super::accounts::{Account, Accounts};
+use super::limits::{Limits, MAX_METADATA_BYTES};
+
+/// How long to wait when the system has no room for another connection (no free descriptor, for one).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A connection without a request for so long ends.
+const IDLE_MAX: Duration = Duration::from_secs(300);
+/// A connection without a request for so long gives its place to a new one if there is no other.
+const IDLE_MIN: Duration = Duration::from_secs(10);
+/// How long a new connection waits for that place.
+const PLACE_WAIT: Duration = Duration::from_secs(1);
+/// How long a client may take to leave once it was asked to.
+const LEAVE_TIME: Duration = Duration::from_secs(10);
+/// How long requests under way may take once a stop was asked for.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
+
+/// What clients of one member are served by, on whichever port they come.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    routes: Routes,
+    accounts: Accounts,
+    places: Arc<Semaphore>,
+    http: Builder<TokioExecutor>,
+}
+
+impl Connections {
+    pub(crate) fn new(routes: Routes, accounts: Accounts, limits: &Limits) -> Connections {
+        let places = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
+        Connections { routes: routes.prepare(), accounts, places, http: http(limits) }
+    }
+
+    /// Serves until `shutdown` is done; then no new requests are taken, and those under way get a few seconds.
+    pub(crate) async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
+        let stopping = watch::Sender::new(false);
+        let mut connections = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        let mut look = tokio::time::interval(self.accounts.patience().client / 4);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                _ = look.tick() => self.accounts.drop_stalled(),
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        if let Some(place) = self.place().await {
+                            connections.spawn(self.clone().connection(stream, place, stopping.subscribe()));
+                        }
+                    }
+                    Err(error) => {
+                        warn!(%error, "a client's connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        stopping.send_replace(true);
+        let all = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(SHUTDOWN_GRACE, all).await.is_err() {
+            warn!("requests were still under way when the client port closed");
+        }
+    }
+
+    /// A place among those allowed, if there is one or can be made.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = self.places.clone().try_acquire_owned() {
+            return Some(place);
+        }
+        if self.accounts.end_idlest(IDLE_MIN)
+            && let Ok(place) = tokio::time::timeout(PLACE_WAIT, self.places.clone().acquire_owned()).await
+        {
+            return place.ok();
+        }
+        warn!("a client's connection was closed: there are as many as are allowed");
+        None
+    }
+
+    async fn connection(
+        self,
+        stream: TcpStream,
+        _place: OwnedSemaphorePermit,
+        mut stopping: watch::Receiver<bool>,
+    ) {
+        // Fails only for a connection that is gone already; reading from it will tell.
+        let _ = stream.set_nodelay(true);
+        let account = self.accounts.open();
+        let service = ForAccount { routes: self.routes, account: account.clone() };
+        let mut serving = pin!(self.http.serve_connection(TokioIo::new(stream), service));
+        tokio::select! {
+            served = &mut serving => return ended(served),
+            () = account.has_to_end() => return debug!("a client's connection ended: it held what others need"),
+            () = idle_for(&account, IDLE_MAX) => {}
+            _ = stopping.wait_for(|stop| *stop) => {}
+        }
+        // The client is told which of its requests are still served, so it loses none by this.
+        serving.as_mut().graceful_shutdown();
+        tokio::select! {
+            served = &mut serving => ended(served),
+            () = account.has_to_end() => {}
+            () = idle_for(&account, LEAVE_TIME) => {}
+        }
+    }
+}
+
+fn ended(served: hyper::Result<()>) {
+    if let Err(error) = served {
+        debug!(%error, "a client's connection ended");
+    }
+}
+
+/// Waits until the connection has had no request for `time`, counted from now at the earliest.
+async fn idle_for(account: &Account, time: Duration) {
+    let mut left = time;
+    loop {
+        tokio::time::sleep(left).await;
+        match account.idle_since() {
+            Some(since) if since.elapsed() >= time => return,
+            Some(since) => left = time.saturating_sub(since.elapsed()),
+            None => left = time,
+        }
+    }
+}
+
+fn http(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut http = Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        // A connection whose other end is gone is noticed, and what it holds is given back.
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .max_concurrent_streams(limits.max_streams_per_connection)
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        // A client that cancels all its requests, and as many more, before this member has seen the first, keeps its
+        // connection; one that goes on like that does not.
+        .max_pending_accept_reset_streams(4 * limits.max_streams_per_connection as usize)
+        // Larger than what is let in, so that most of what is not is refused in gRPC's words.
+        .max_header_list_size(2 * MAX_METADATA_BYTES as u32);
+    http
+}
+
+/// The routes for one connection: each request carries its account.
+struct ForAccount {
+    routes: Routes,
+    account: Arc<Account>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for ForAccount {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Response<Body>, Infallible>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.account.clone());
+        Box::pin(self.routes.clone().call(request.map(Body::new)))
+    }
+}
