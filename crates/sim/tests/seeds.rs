@@ -97,6 +97,7 @@ const REQUIRED: &[Mark] = &[
     Mark::UnprovenTailWrittenAgain,
     Mark::VoteOfOtherBallotIgnored,
     Mark::VotedValueTakenOver,
+    Mark::WriteNeverOffered,
     Mark::WriteOfferedToNewLeader,
 ];
 

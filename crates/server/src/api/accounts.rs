@@ -1,10 +1,11 @@
 //! What each client's connection has taken of what there is for all of them, and which one gives way when it is not
 //! enough.
 //!
-//! The one that holds most pays: it loses a request that waits for its client, and only for the sake of a connection
-//! that would still hold less. So a client that floods, or does not read, takes from itself. An example: 24
-//! connections hold 15 MiB of unread answers each, which is more than there is for all. A 25th asks for 20 KiB. One of
-//! the 24 loses an answer of which nothing was read for a second.
+//! The one that holds most pays: it loses a request that has stood still, and only for the sake of a connection that
+//! holds less. So a client that floods, or does not read, takes from itself. An example: 17 connections hold 15 MiB of
+//! unread answers each, which is all there is. An 18th, which holds nothing, asks for 15 MiB. One of the 17 loses an
+//! answer of which nothing was read for a second. If all of them are read, the 18th waits, and is refused in the end; had
+//! it asked for 20 KiB, one of them would give way then.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -49,12 +50,16 @@ pub(crate) struct Patience {
     pub(crate) room: Duration,
     /// A request that waits for its client for so long is dropped.
     pub(crate) client: Duration,
+    /// A connection without a request for so long is asked to end.
+    pub(crate) idle: Duration,
+    /// A connection without a request for so long gives its place to a new one if there is no other.
+    pub(crate) place: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Patience {
-        let [stalled, room, client] = [1, 5, 30].map(Duration::from_secs);
-        Patience { stalled, room, client }
+        let [stalled, room, client, idle, place] = [1, 5, 30, 300, 10].map(Duration::from_secs);
+        Patience { stalled, room, client, idle, place }
     }
 }
 
@@ -181,7 +186,6 @@ impl Accounts {
         }
     }
 
-    /// How long a stalled request may wait for its client.
     pub(crate) fn patience(&self) -> Patience {
         self.shared.patience
     }
@@ -261,7 +265,9 @@ impl Books {
         // One that is larger than everything allowed goes alone.
         let amount = amount.min(limit);
         while self.taken[kind as usize] + amount > limit {
-            let holds = self.connections[&connection].taken[kind as usize] + amount;
+            // Who stands still gives way to one that holds less; who does not, only to one that still would.
+            let asks = if stalled.is_zero() { amount } else { 0 };
+            let holds = self.connections[&connection].taken[kind as usize] + asks;
             let now = Instant::now();
             if !stalled.is_zero() && self.search_at[kind as usize].is_some_and(|at| now < at) {
                 return false;
@@ -448,8 +454,8 @@ impl Call {
             if left.is_zero() {
                 return false;
             }
-            // What stalls is not told: look now and then.
-            let _ = tokio::time::timeout(stalled.min(left), freed).await;
+            // That something stands still is not told: look now and then.
+            let _ = tokio::time::timeout((stalled / 10).min(left), freed).await;
         }
     }
 }

@@ -15,7 +15,7 @@ const KIB: usize = 1024;
 
 fn accounts(limits: Limits) -> Accounts {
     let short = Duration::from_millis(20);
-    Accounts::new(&limits, Patience { stalled: short, room: 5 * short, client: short })
+    Accounts::new(&limits, Patience { stalled: short, room: 5 * short, client: short, ..Patience::default() })
 }
 
 /// Room for 100 KiB of unread answers.
@@ -94,17 +94,29 @@ async fn the_connection_that_holds_most_gives_way_to_one_that_holds_less() {
 }
 
 #[tokio::test]
-async fn the_connection_that_would_hold_most_is_refused_itself() {
+async fn the_connection_that_holds_most_is_refused_itself() {
     let accounts = small();
-    let (_first, mut first) = hoarder(&accounts, 50 * KIB).await;
-    let (second, mut second_answer) = hoarder(&accounts, 40 * KIB).await;
+    let (_first, mut first) = hoarder(&accounts, 40 * KIB).await;
+    let (second, mut second_answer) = hoarder(&accounts, 50 * KIB).await;
     let call = request(&second);
     assert_eq!(call.unread(20 * KIB).await, Err(ApiError::TooManyRequests));
     assert!(piece(&mut first).await.unwrap().is_ok() && piece(&mut second_answer).await.unwrap().is_ok());
 }
 
 #[tokio::test]
-async fn an_answer_that_is_read_does_not_give_way_before_all_patience_is_over() {
+async fn an_answer_that_is_read_does_not_give_way_to_one_as_large() {
+    let long = Duration::from_secs(60);
+    let limits = Limits { max_unread_bytes: 100 * KIB, ..Limits::default() };
+    let patience = Patience { stalled: long, room: Duration::from_millis(50), ..Patience::default() };
+    let accounts = Accounts::new(&limits, patience);
+    let (_account, mut reading) = hoarder(&accounts, 90 * KIB).await;
+    let asker = request(&accounts.open());
+    assert_eq!(asker.unread(90 * KIB).await, Err(ApiError::TooManyRequests));
+    assert!(piece(&mut reading).await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_read_gives_way_to_a_small_one_when_all_patience_is_over() {
     let patience = Patience { stalled: Duration::from_secs(60), ..Patience::default() };
     let limits = Limits { max_unread_bytes: 100 * KIB, ..Limits::default() };
     let accounts = Accounts::new(&limits, Patience { room: Duration::from_millis(50), ..patience });

@@ -23,11 +23,7 @@ use super::limits::{Limits, MAX_METADATA_BYTES};
 
 /// How long to wait when the system has no room for another connection (no free descriptor, for one).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// A connection without a request for so long ends.
-const IDLE_MAX: Duration = Duration::from_secs(300);
-/// A connection without a request for so long gives its place to a new one if there is no other.
-const IDLE_MIN: Duration = Duration::from_secs(10);
-/// How long a new connection waits for that place.
+/// How long a new connection waits for the place of one that was idle.
 const PLACE_WAIT: Duration = Duration::from_secs(1);
 /// How long a client may take to leave once it was asked to.
 const LEAVE_TIME: Duration = Duration::from_secs(10);
@@ -86,7 +82,7 @@ impl Connections {
         if let Ok(place) = self.places.clone().try_acquire_owned() {
             return Some(place);
         }
-        if self.accounts.end_idlest(IDLE_MIN)
+        if self.accounts.end_idlest(self.accounts.patience().place)
             && let Ok(place) = tokio::time::timeout(PLACE_WAIT, self.places.clone().acquire_owned()).await
         {
             return place.ok();
@@ -109,7 +105,7 @@ impl Connections {
         tokio::select! {
             served = &mut serving => return ended(served),
             () = account.has_to_end() => return debug!("a client's connection ended: it held what others need"),
-            () = idle_for(&account, IDLE_MAX) => {}
+            () = idle_for(&account, self.accounts.patience().idle) => {}
             _ = stopping.wait_for(|stop| *stop) => {}
         }
         // The client is told which of its requests are still served, so it loses none by this.
@@ -172,5 +168,83 @@ impl hyper::service::Service<Request<Incoming>> for ForAccount {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.account.clone());
         Box::pin(self.routes.clone().call(request.map(Body::new)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::super::accounts::Patience;
+    use super::*;
+
+    const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    const PING: u8 = 6;
+    const GOAWAY: u8 = 7;
+
+    async fn served(limits: Limits, idle: Duration, place: Duration) -> std::net::SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let accounts = Accounts::new(&limits, Patience { idle, place, ..Patience::default() });
+        let connections = Connections::new(Routes::default(), accounts, &limits);
+        tokio::spawn(connections.serve(listener, std::future::pending()));
+        address
+    }
+
+    async fn client(address: std::net::SocketAddr) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(HELLO).await.unwrap();
+        stream
+    }
+
+    /// Reads frames to the end of the connection, answers pings, and returns the kinds of frames.
+    async fn to_the_end(stream: &mut TcpStream) -> Vec<u8> {
+        let mut kinds = Vec::new();
+        let mut head = [0; 9];
+        while stream.read_exact(&mut head).await.is_ok() {
+            kinds.push(head[3]);
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+            if head[3] == PING && head[4] == 0 {
+                let pong = [&[0, 0, 8, PING, 1, 0, 0, 0, 0][..], &payload].concat();
+                stream.write_all(&pong).await.unwrap();
+            }
+        }
+        kinds
+    }
+
+    const SHORT: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn a_connection_without_a_request_is_asked_to_end_after_a_while() {
+        let address = served(Limits::default(), SHORT, LONG).await;
+        let kinds = to_the_end(&mut client(address).await).await;
+        assert!(kinds.contains(&GOAWAY), "{kinds:?}");
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_gives_its_place_to_a_new_one() {
+        let one = Limits { max_connections: 1, ..Limits::default() };
+        let address = served(one, LONG, SHORT).await;
+        let mut idle = client(address).await;
+        loop {
+            let mut new = client(address).await;
+            // One that comes before the other has been idle for long enough is refused.
+            if matches!(new.read(&mut [0; 9]).await, Ok(1..)) {
+                break;
+            }
+        }
+        to_the_end(&mut idle).await;
+    }
+
+    #[tokio::test]
+    async fn a_connection_in_use_keeps_its_place() {
+        let one = Limits { max_connections: 1, ..Limits::default() };
+        let address = served(one, LONG, LONG).await;
+        let mut first = client(address).await;
+        first.read_exact(&mut [0; 9]).await.unwrap();
+        let refused = client(address).await.read(&mut [0; 9]).await;
+        assert!(!matches!(refused, Ok(1..)), "{refused:?}");
     }
 }
