@@ -27,6 +27,33 @@ pub struct Doom {
     pub death: Death,
 }
 
+/// What does a program's work beside it: its disk, or its applier.
+#[derive(Debug)]
+pub struct Worker {
+    /// How many times longer everything takes.
+    pub slow: u64,
+    /// Reasons for it to do nothing.
+    pub stuck: u32,
+    /// What it was to do since then.
+    pub waiting: Vec<(Queue, WorkId)>,
+}
+
+impl Worker {
+    const IDLE: Worker = Worker { slow: 1, stuck: 0, waiting: Vec::new() };
+}
+
+/// Time in which nothing keeps a program from its work: it is not paused, and neither its disk nor its applier stands
+/// still.
+#[derive(Clone, Copy, Debug)]
+struct Stopwatch {
+    /// It showed this
+    shown: u64,
+    /// at this moment of simulated time,
+    since: u64,
+    /// and runs, or not.
+    runs: bool,
+}
+
 /// One machine of the world.
 #[derive(Debug)]
 pub struct Machine<P> {
@@ -46,12 +73,11 @@ pub struct Machine<P> {
     pub held_down: u32,
     /// Reasons for it to be paused.
     pub paused: u32,
-    /// Reasons for its disk to be stuck.
-    pub stuck: u32,
-    /// How many times longer its disk takes.
-    pub slow: u64,
-    /// Work that waits for a stuck disk.
-    pub stuck_work: Vec<(Queue, WorkId)>,
+    /// What does the work of its disk.
+    pub writer: Worker,
+    /// What does the work of its state machine.
+    pub applier: Worker,
+    stopwatch: Stopwatch,
     /// How it will die soon.
     pub doom: Option<Doom>,
     /// Whether something that was synced long ago was damaged.
@@ -85,9 +111,9 @@ impl<P: Program> Machine<P> {
             boots: 0,
             held_down: 0,
             paused: 0,
-            stuck: 0,
-            slow: 1,
-            stuck_work: Vec::new(),
+            writer: Worker::IDLE,
+            applier: Worker::IDLE,
+            stopwatch: Stopwatch { shown: 0, since: 0, runs: true },
             doom: None,
             damaged: false,
             gone: None,
@@ -95,6 +121,26 @@ impl<P: Program> Machine<P> {
             old: VecDeque::new(),
             random,
         }
+    }
+
+    /// What does the work of a queue.
+    pub fn worker(&mut self, queue: Queue) -> &mut Worker {
+        match queue {
+            Queue::Apply => &mut self.applier,
+            Queue::Journal | Queue::Checkpoint | Queue::Transfer => &mut self.writer,
+        }
+    }
+
+    /// How long nothing has kept the program from its work, over all runs.
+    pub fn unhindered(&self, now: u64) -> u64 {
+        let Stopwatch { shown, since, runs } = self.stopwatch;
+        if runs { shown + (now - since) } else { shown }
+    }
+
+    /// At `now` something began or ceased to keep the program from its work.
+    pub fn keep_time(&mut self, now: u64) {
+        let runs = self.paused == 0 && self.writer.stuck == 0 && self.applier.stuck == 0;
+        self.stopwatch = Stopwatch { shown: self.unhindered(now), since: now, runs };
     }
 
     /// The identity for its disk, if that has none yet.
@@ -108,7 +154,8 @@ impl<P: Program> Machine<P> {
     pub fn die(&mut self, death: Death) {
         self.program = None;
         self.doom = None;
-        self.stuck_work.clear();
+        self.writer.waiting.clear();
+        self.applier.waiting.clear();
         self.free_at.clear();
         if death == Death::Power {
             let (kept, random) = (self.random.below(3), &mut self.random);

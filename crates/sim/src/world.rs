@@ -17,6 +17,7 @@ use synod_paxos::node::NodeId;
 use synod_paxos::quorum::FastQuorumSystem;
 
 use crate::check::Violation;
+use crate::checkers::answers::Answers;
 use crate::checkers::executions::Executions;
 use crate::checkers::instances::Instances;
 use crate::checkers::ledger::Ledger;
@@ -149,6 +150,7 @@ pub struct World<P: Program> {
     next_message: u64,
     history: Vec<Call>,
     decided: BTreeMap<usize, u64>,
+    answers: Answers,
     ledger: Ledger,
     states: States,
     executions: Executions,
@@ -206,6 +208,7 @@ impl<P: Program> World<P> {
             next_message: 0,
             history: Vec::new(),
             decided: BTreeMap::new(),
+            answers: Answers::default(),
             ledger: Ledger::new(phase2).with_fast_rounds(P::is_fast, fast),
             states: States::default(),
             executions: Executions::default(),

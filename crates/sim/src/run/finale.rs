@@ -113,7 +113,12 @@ fn freeze<P: Program>(world: &mut World<P>, random: &mut Random, profile: Profil
 /// Every request under way ends, and new ones are answered.
 fn answer<P: Program>(world: &mut World<P>, core: &[NodeId]) {
     let deadline = world.now() + nanos(ANSWERED_WITHIN);
-    if !world.run_until_that(deadline, |world| world.waiting() == 0) {
+    let owed = |world: &World<P>| core.iter().map(|node| world.owed(*node)).sum::<usize>();
+    if !world.run_until_that(deadline, |world| world.waiting() == 0 && owed(world) == 0) {
+        if world.waiting() == 0 {
+            let what = format!("{} requests were never answered by {core:?}", owed(world));
+            return world.violate("Answers", what);
+        }
         let what = format!("{} requests are not answered within {ANSWERED_WITHIN:?}", world.waiting());
         return world.violate("Liveness 2", what);
     }

@@ -9,6 +9,9 @@ use crate::network::Letter;
 use crate::program::{Effect, Fact, Program, Queue, WorkId};
 use crate::trace::Happening;
 
+/// An applier that is slow gets no slower once it is so many nanoseconds behind.
+const BACKLOG_MAX: u64 = 3_000_000_000;
+
 impl<P: Program> World<P> {
     pub(super) fn handle(&mut self, event: Event) {
         // A process that stands still sees everything later.
@@ -70,8 +73,9 @@ impl<P: Program> World<P> {
         if machine.boots != boot || machine.program.is_none() {
             return;
         }
-        if machine.stuck > 0 && queue != Queue::Apply {
-            machine.stuck_work.push((queue, work));
+        let worker = machine.worker(queue);
+        if worker.stuck > 0 {
+            worker.waiting.push((queue, work));
             return;
         }
         let now = machine.clock.show(real);
@@ -138,7 +142,10 @@ impl<P: Program> World<P> {
             }
             self.carry_out(node, effect);
         }
-        let queued = self.machines[&node].program.as_ref().map_or(0, |program| program.standing().queued);
+        let machine = &self.machines[&node];
+        let late = self.answers.check(node, machine.unhindered(self.now));
+        let queued = machine.program.as_ref().map_or(0, |program| program.standing().queued);
+        self.check(late);
         self.tally.queued_max = self.tally.queued_max.max(queued);
         if queued > QUEUED_MAX {
             self.violate("Bounds", format!("{node} keeps {queued} things for later"));
@@ -153,7 +160,7 @@ impl<P: Program> World<P> {
                 }
             }
             Effect::Work { queue, work } => self.start_work(node, queue, work),
-            Effect::Reply { request, reply } => self.send_reply(request, reply),
+            Effect::Reply { request, reply } => self.send_reply(node, request, reply),
             Effect::Fact(fact) => self.fact(node, fact),
             Effect::Stop { reason } => self.stop_for_good(node, reason),
         }
@@ -186,15 +193,17 @@ impl<P: Program> World<P> {
         let (now, pace) = (self.now, self.pace);
         let machine = self.machine(node);
         let (base, jitter) = pace.of(queue);
-        // A transfer is many small pieces of work: as slow as a vote each, it would outlast the run.
-        let slow = match queue {
-            Queue::Apply => 1,
-            Queue::Journal => machine.slow,
-            Queue::Checkpoint | Queue::Transfer => machine.slow.min(4),
-        };
-        let takes = (base + machine.random.skewed(jitter)) * slow;
+        let slow = machine.worker(queue).slow;
+        let takes = base + machine.random.skewed(jitter);
         let free = machine.free_at.entry(queue).or_insert(0);
-        *free = now.max(*free) + takes;
+        let slow = match queue {
+            // What waits for a slow applier must not outlast the run.
+            Queue::Apply if free.saturating_sub(now) > BACKLOG_MAX => 1,
+            Queue::Apply | Queue::Journal => slow,
+            // A transfer is many small pieces of work: as slow as a vote each, it would outlast the run.
+            Queue::Checkpoint | Queue::Transfer => slow.min(4),
+        };
+        *free = now.max(*free) + takes * slow;
         let (at, boot) = (*free, machine.boots);
         if queue != Queue::Apply {
             self.record(|| Happening::Writing { node: node.0, work: work.0 });

@@ -7,7 +7,7 @@ use super::{Event, World};
 use crate::faults::{ClientHabits, Fault, Point};
 use crate::machine::Doom;
 use crate::network::{Letter, Link, Weather};
-use crate::program::Program;
+use crate::program::{Program, Queue};
 use crate::trace::Happening;
 
 impl<P: Program> World<P> {
@@ -35,8 +35,10 @@ impl<P: Program> World<P> {
                 }
             }
             Fault::Pause(node) => self.pause(node),
-            Fault::SlowDisk(node, times) => self.machine(node).slow = times,
-            Fault::StuckDisk(node) => self.machine(node).stuck += 1,
+            Fault::SlowDisk(node, times) => self.machine(node).writer.slow = times,
+            Fault::StuckDisk(node) => self.stick(node, Queue::Journal),
+            Fault::SlowApplier(node, times) => self.machine(node).applier.slow = times,
+            Fault::HungApplier(node) => self.stick(node, Queue::Apply),
             Fault::FullDisk(node, room) => {
                 let disk = &self.machine(node).disk;
                 disk.set_capacity(disk.used() + room);
@@ -64,8 +66,10 @@ impl<P: Program> World<P> {
                 }
             }
             Fault::Pause(node) => self.resume(node),
-            Fault::SlowDisk(node, _) => self.machine(node).slow = 1,
-            Fault::StuckDisk(node) => self.unstick(node),
+            Fault::SlowDisk(node, _) => self.machine(node).writer.slow = 1,
+            Fault::StuckDisk(node) => self.unstick(node, Queue::Journal),
+            Fault::SlowApplier(node, _) => self.machine(node).applier.slow = 1,
+            Fault::HungApplier(node) => self.unstick(node, Queue::Apply),
             Fault::FullDisk(node, _) => self.machine(node).disk.set_capacity(u64::MAX),
             Fault::Drift(node, _) => self.machine(node).clock.drift(world, crate::clock::STEADY),
             _ => {}
@@ -81,14 +85,23 @@ impl<P: Program> World<P> {
         }
     }
 
-    fn unstick(&mut self, node: NodeId) {
+    /// What does the work of `queue` does nothing.
+    fn stick(&mut self, node: NodeId, queue: Queue) {
+        let now = self.now;
         let machine = self.machine(node);
-        machine.stuck -= 1;
-        if machine.stuck > 0 {
-            return;
-        }
+        machine.worker(queue).stuck += 1;
+        machine.keep_time(now);
+    }
+
+    fn unstick(&mut self, node: NodeId, queue: Queue) {
+        let now = self.now;
+        let machine = self.machine(node);
+        let worker = machine.worker(queue);
+        worker.stuck -= 1;
+        let released = if worker.stuck == 0 { std::mem::take(&mut worker.waiting) } else { Vec::new() };
+        machine.keep_time(now);
         let boot = machine.boots;
-        for (queue, work) in std::mem::take(&mut machine.stuck_work) {
+        for (queue, work) in released {
             self.at(self.now, Event::Work { node, boot, queue, work });
         }
     }

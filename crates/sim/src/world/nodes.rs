@@ -66,6 +66,7 @@ impl<P: Program> World<P> {
         let restarts = machine.held_down == 0;
         self.stashed.remove(&node);
         self.leading.remove(&node);
+        self.answers.forget(node);
         let open = self.requests.iter().filter(|(_, (_, asked))| *asked == node);
         let open: Vec<_> = open.map(|(request, (client, _))| (*request, *client)).collect();
         for (request, client) in open {
@@ -118,12 +119,17 @@ impl<P: Program> World<P> {
     }
 
     pub(super) fn pause(&mut self, node: NodeId) {
-        self.machine(node).paused += 1;
+        let now = self.now;
+        let machine = self.machine(node);
+        machine.paused += 1;
+        machine.keep_time(now);
     }
 
     pub(super) fn resume(&mut self, node: NodeId) {
+        let now = self.now;
         let machine = self.machine(node);
         machine.paused -= 1;
+        machine.keep_time(now);
         if machine.paused == 0 {
             for event in self.stashed.remove(&node).unwrap_or_default() {
                 self.at(self.now, event);

@@ -59,6 +59,7 @@ pub(super) fn boot(setup: &Setup, boot: Boot) -> Result<Member, BootError> {
         next_work: 0,
         open_journal: None,
         writes: BTreeMap::new(),
+        request_timeout: setup.request_timeout,
         reads: BTreeMap::new(),
         ready: Vec::new(),
         leads: None,

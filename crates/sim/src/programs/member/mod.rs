@@ -86,6 +86,14 @@ enum Done {
     Nothing,
 }
 
+/// A client's read.
+struct Reading {
+    request: RequestId,
+    key: String,
+    /// Until then it waits for its slot, if the voter has not given up before.
+    until: Time,
+}
+
 /// A member's program.
 pub struct Member {
     id: NodeId,
@@ -100,9 +108,10 @@ pub struct Member {
     /// The journal's task that was announced and still takes more.
     open_journal: Option<WorkId>,
     writes: BTreeMap<Sequence, RequestId>,
-    reads: BTreeMap<ReadTicket, (RequestId, String)>,
+    request_timeout: Duration,
+    reads: BTreeMap<ReadTicket, Reading>,
     /// Confirmed reads that wait for a slot.
-    ready: Vec<(Slot, RequestId, String)>,
+    ready: Vec<(Slot, Reading)>,
     leads: Option<Ballot>,
     out: VecDeque<Effect>,
 }
@@ -134,7 +143,10 @@ impl Program for Member {
     fn handle_request(&mut self, now: Time, request: RequestId, operation: Operation) {
         if let Operation::Get { key } = operation {
             match self.voter.read(now) {
-                Ok(ticket) => drop(self.reads.insert(ticket, (request, key))),
+                Ok(ticket) => {
+                    let until = now + self.request_timeout * 2;
+                    self.reads.insert(ticket, Reading { request, key, until });
+                }
                 Err(_) => self.reply(request, Reply::Refused),
             }
             return;
@@ -183,11 +195,15 @@ impl Program for Member {
     }
 
     fn next_timeout(&self) -> Option<Time> {
-        self.voter.next_timeout()
+        let reads = self.ready.iter().map(|(_, reading)| reading.until);
+        self.voter.next_timeout().into_iter().chain(reads).min()
     }
 
     fn handle_timeout(&mut self, now: Time) {
         self.voter.handle_timeout(now);
+        for (_, Reading { request, .. }) in self.ready.extract_if(.., |(_, reading)| reading.until <= now) {
+            self.out.push_back(Effect::Reply { request, reply: Reply::Refused });
+        }
     }
 
     fn poll_effect(&mut self) -> Option<Effect> {
@@ -366,7 +382,7 @@ impl Member {
     fn serve(&mut self) {
         let (applied, view) = (self.applier.applied(), self.applier.view());
         let ready: Vec<_> = self.ready.extract_if(.., |(slot, ..)| *slot <= applied).collect();
-        for (_, request, key) in ready {
+        for (_, Reading { request, key, .. }) in ready {
             self.reply(request, requests::read(&view, &key));
         }
     }
@@ -393,13 +409,13 @@ impl Member {
                 self.start(Queue::Apply, Task::Apply(Applying::Slot(item)));
             }
             VoterOutput::ReadReady { ticket, slot } => {
-                if let Some((request, key)) = self.reads.remove(&ticket) {
-                    self.ready.push((slot, request, key));
+                if let Some(reading) = self.reads.remove(&ticket) {
+                    self.ready.push((slot, reading));
                     self.serve();
                 }
             }
             VoterOutput::ReadFailed { ticket, .. } => {
-                if let Some((request, _)) = self.reads.remove(&ticket) {
+                if let Some(Reading { request, .. }) = self.reads.remove(&ticket) {
                     self.reply(request, Reply::Refused);
                 }
             }
