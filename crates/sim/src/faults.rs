@@ -192,7 +192,9 @@ impl Fault {
             Fault::FlipBit(node) => at(Class::Damage, node, "a bit of an old record flips"),
             Fault::Misdirect(node) => at(Class::Damage, node, "a misdirected write hits an old record"),
             Fault::Wipe(node) => at(Class::Damage, node, "disk wiped"),
-            Fault::Jump(node, ahead) => at(Class::Clock, node, &format!("clock jumps {} ms ahead", ahead / MS)),
+            Fault::Jump(node, ahead) => {
+                at(Class::Clock, node, &format!("clock jumps {} ms ahead", ahead / MS))
+            }
             Fault::Drift(node, rate) => at(Class::Clock, node, &format!("clock goes {rate} µs a second")),
         }
     }
