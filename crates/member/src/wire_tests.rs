@@ -10,7 +10,7 @@ use crate::submission::Body;
 fn submission() -> Submission {
     Submission {
         origin: NodeId(3),
-        incarnation: Incarnation(4),
+        incarnation: Incarnation::numbered(4),
         sequence: 5,
         floor: 2,
         body: Body::Store("put".into()),
@@ -20,7 +20,7 @@ fn submission() -> Submission {
 fn every_message() -> Vec<PeerMessage> {
     let ballot = Ballot::new(2, NodeId(1));
     let entry = Entry::Commands(vec![submission()].into());
-    let read = ReadId { node: NodeId(1), incarnation: Incarnation(2), number: 3 };
+    let read = ReadId { node: NodeId(1), incarnation: Incarnation::numbered(2), number: 3 };
     let health =
         Health { promised: Some(ballot), leader: None, happy: true, chosen: Slot(4), stalled: false };
     let reports = vec![
@@ -62,7 +62,7 @@ fn every_message() -> Vec<PeerMessage> {
 }
 
 fn header() -> Header {
-    Header { cluster: ClusterId(9), config: ConfigId(1), from: NodeId(2), incarnation: Incarnation(3) }
+    Header { cluster: ClusterId(9), config: ConfigId(1), from: NodeId(2), incarnation: Incarnation::numbered(3) }
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn garbage_with_a_right_checksum_is_refused_without_a_panic_or_a_large_allocatio
 
 #[test]
 fn a_greeting_reads_back_and_a_stranger_is_told_apart() {
-    let hello = Hello { cluster: ClusterId(1), from: NodeId(2), to: NodeId(3), incarnation: Incarnation(4) };
+    let hello = Hello { cluster: ClusterId(1), from: NodeId(2), to: NodeId(3), incarnation: Incarnation::numbered(4) };
     let bytes = hello.encode();
     assert_eq!((bytes.len(), Hello::decode(&bytes)), (Hello::BYTES, Ok(hello)));
     for at in 0..bytes.len() {

@@ -119,7 +119,7 @@ impl World {
         let config = VoterConfig {
             cluster: CLUSTER,
             id,
-            incarnation: Incarnation(member.incarnation),
+            incarnation: Incarnation::numbered(member.incarnation),
             members: ids(),
             heartbeat_interval: TIMEOUT / 5,
             election_timeout: TIMEOUT,
@@ -137,7 +137,7 @@ impl World {
             checkpoint: loaded.slot(),
         };
         let voter = Voter::new(config, recovered, now).unwrap();
-        let mut applier = Applier::new(CLUSTER, id, Incarnation(member.incarnation), loaded);
+        let mut applier = Applier::new(CLUSTER, id, Incarnation::numbered(member.incarnation), loaded);
         applier.set_checkpoint_every(2_000);
         member.running = Some((voter, applier));
         self.settle(id);

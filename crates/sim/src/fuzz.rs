@@ -128,7 +128,7 @@ fn load_checkpoint(pieces: &[&[u8]]) -> Result<Vec<u8>, CheckpointError> {
     let cluster = ClusterId(IDENTITY.cluster);
     let mut loader = CheckpointLoader::new(cluster);
     pieces.iter().try_for_each(|piece| loader.push(piece))?;
-    let applier = Applier::new(cluster, NodeId(IDENTITY.node), Incarnation(1), loader.finish()?);
+    let applier = Applier::new(cluster, NodeId(IDENTITY.node), Incarnation::numbered(1), loader.finish()?);
     Ok(applier.checkpoint().parts().flatten().collect())
 }
 

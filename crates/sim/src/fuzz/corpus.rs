@@ -51,19 +51,19 @@ fn named(name: &str, bytes: impl Into<Vec<u8>>) -> Seed {
 }
 
 fn hello() -> Bytes {
-    Hello { cluster: ClusterId(7), from: NodeId(1), to: NodeId(3), incarnation: Incarnation(4) }.encode()
+    Hello { cluster: ClusterId(7), from: NodeId(1), to: NodeId(3), incarnation: Incarnation::numbered(4) }.encode()
 }
 
 fn frame(message: &PeerMessage) -> Bytes {
     let header =
-        Header { cluster: ClusterId(7), config: ConfigId(1), from: NodeId(1), incarnation: Incarnation(4) };
+        Header { cluster: ClusterId(7), config: ConfigId(1), from: NodeId(1), incarnation: Incarnation::numbered(4) };
     wire::encode(header, message)
 }
 
 fn submissions() -> Vec<Submission> {
     let submission = |sequence, body| Submission {
         origin: NodeId(3),
-        incarnation: Incarnation(4),
+        incarnation: Incarnation::numbered(4),
         sequence,
         floor: 2,
         body,
@@ -109,7 +109,7 @@ fn protocol_messages() -> Vec<(&'static str, Message<Submission>)> {
 }
 
 fn queries() -> Vec<(&'static str, Message<Submission>)> {
-    let read = ReadId { node: NodeId(1), incarnation: Incarnation(2), number: 3 };
+    let read = ReadId { node: NodeId(1), incarnation: Incarnation::numbered(2), number: 3 };
     let health =
         Health { promised: Some(BALLOT), leader: None, happy: true, chosen: Slot(4), stalled: false };
     vec![

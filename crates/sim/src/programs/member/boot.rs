@@ -93,7 +93,7 @@ fn count_start(files: &MemoryDisk, id: NodeId) -> Result<Incarnation, BootError>
     }
     let starts = starts + 1;
     write_atomically(&mut disk, IDENTITY_FILE, starts.to_string().as_bytes()).map_err(self::disk)?;
-    Ok(Incarnation(starts))
+    Ok(Incarnation::numbered(starts))
 }
 
 fn open_journal(
