@@ -36,6 +36,8 @@ pub struct Machine<P> {
     pub clock: Clock,
     /// Its disk.
     pub disk: MemoryDisk,
+    /// How often an empty disk has replaced its disk.
+    pub generation: u64,
     /// Its program, if it runs.
     pub program: Option<P>,
     /// How often it was started: what was meant for an earlier run is dropped.
@@ -68,6 +70,9 @@ pub struct Machine<P> {
 /// later batch says that it was synced.
 const WRITES_UNTIL_OLD: usize = 3;
 
+/// Bits of a disk's identity that are its first machine's address.
+const ADDRESS_BITS: u32 = 16;
+
 impl<P: Program> Machine<P> {
     /// A machine that is off, with an empty disk.
     pub fn new(id: NodeId, clock: Clock, random: Random) -> Machine<P> {
@@ -75,6 +80,7 @@ impl<P: Program> Machine<P> {
             id,
             clock,
             disk: MemoryDisk::new(),
+            generation: 0,
             program: None,
             boots: 0,
             held_down: 0,
@@ -89,6 +95,13 @@ impl<P: Program> Machine<P> {
             old: VecDeque::new(),
             random,
         }
+    }
+
+    /// The identity for its disk, if that has none yet.
+    pub fn disk_id(&self) -> u128 {
+        let low = self.id.0 + (self.generation << ADDRESS_BITS);
+        let high = Random::new(low, "disk").number() | 1;
+        (u128::from(high) << 64) | u128::from(low)
     }
 
     /// The program stops; the disk is left as this death leaves it.

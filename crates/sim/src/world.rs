@@ -408,6 +408,7 @@ fn tell(fact: &Fact) -> Option<String> {
         | Fact::Proposable { .. }
         | Fact::Applied { .. }
         | Fact::Executed { .. }
+        | Fact::Roster { .. }
         | Fact::Remembers(_) => {
             return None;
         }

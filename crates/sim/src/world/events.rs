@@ -155,6 +155,7 @@ impl<P: Program> World<P> {
             Effect::Work { queue, work } => self.start_work(node, queue, work),
             Effect::Reply { request, reply } => self.send_reply(request, reply),
             Effect::Fact(fact) => self.fact(node, fact),
+            Effect::Stop { reason } => self.stop_for_good(node, reason),
         }
     }
 
@@ -250,6 +251,7 @@ impl<P: Program> World<P> {
                 };
                 Ok(())
             }
+            Fact::Roster { .. } => Ok(()),
             Fact::Rejected { from, reason } => {
                 crate::checkers::violated("Messages", format!("{node} rejects what {from} sent: {reason}"))
             }

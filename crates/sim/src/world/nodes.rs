@@ -5,6 +5,7 @@ use synod_paxos::node::NodeId;
 use super::{Event, World};
 use crate::machine::{Death, Doom};
 use crate::program::{Boot, BootError, Program, Reply};
+use crate::random::Random;
 use crate::trace::Happening;
 
 impl<P: Program> World<P> {
@@ -15,12 +16,16 @@ impl<P: Program> World<P> {
             return;
         }
         machine.boots += 1;
+        let seed = machine.random.number();
         let boot = Boot {
             id: node,
             nodes,
             disk: machine.disk.clone(),
+            disk_id: machine.disk_id(),
+            // Not a draw of its own, which would change every history of the seeds before there were nonces.
+            nonce: Random::new(seed, "nonce").number(),
             now: machine.clock.show(world),
-            seed: machine.random.number(),
+            seed,
         };
         match P::boot(&setup, boot) {
             Ok(program) => {
@@ -72,6 +77,16 @@ impl<P: Program> World<P> {
             let later = self.now + 5_000_000 + self.random.below(300_000_000);
             self.at(later, Event::Boot { node });
         }
+    }
+
+    /// A node's program stops for good by its own decision, which only a disk that is not what it was can justify.
+    pub(super) fn stop_for_good(&mut self, node: NodeId, reason: String) {
+        self.record(|| Happening::Fault { node: Some(node.0), text: format!("stops for good: {reason}") });
+        if !self.machines[&node].damaged {
+            self.violate("Durability", format!("{node} stops for good, and its disk is as it was: {reason}"));
+        }
+        self.machine(node).gone = Some(reason);
+        self.die(node, Death::Process);
     }
 
     /// One reason less for a node to be down.

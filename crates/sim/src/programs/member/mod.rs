@@ -223,6 +223,10 @@ impl Program for Member {
         Digest(self.applier.view().hash())
     }
 
+    fn request_timeout(setup: &Setup) -> Option<Duration> {
+        Some(setup.request_timeout)
+    }
+
     fn election_timeout(setup: &Setup) -> Duration {
         setup.election_timeout
     }
