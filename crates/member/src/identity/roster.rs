@@ -76,7 +76,9 @@ impl Roster {
         let cluster = ClusterId(reader.u64("cluster of the roster")?);
         let members = reader
             .list("roster", |reader| Ok((reader.text("name of a member")?, NodeId(reader.u64("member")?))))?;
-        Roster::new(cluster, members).map_err(|_| DecodeError::Contradiction("roster"))
+        let ordered = members.is_sorted_by(|(earlier, _), (later, _)| earlier < later);
+        let roster = Roster::new(cluster, members).ok().filter(|_| ordered);
+        roster.ok_or(DecodeError::Contradiction("roster"))
     }
 }
 
