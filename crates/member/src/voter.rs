@@ -11,7 +11,7 @@ use synod_paxos::multi::core::Output;
 use synod_paxos::multi::leader::Window;
 use synod_paxos::multi::learner::Learner;
 use synod_paxos::multi::reads::Ticket;
-use synod_paxos::multi::record::Recovered;
+use synod_paxos::multi::record::{Record, Recovered};
 use synod_paxos::multi::replica::{Options, Replica};
 use synod_paxos::node::{Incarnation, NodeId};
 use synod_paxos::slot::Slot;
@@ -293,8 +293,6 @@ pub struct Voter {
     introductions: Introductions,
     /// When peers are asked next who they are, unless all are known.
     introduce_at: Time,
-    /// From here on this process has applied what its journal knew to be chosen, and may judge others.
-    judges_from: Slot,
     /// None before the cluster is founded.
     replica: Option<Replica<Submission>>,
     /// How many protocol records were given to the disk, ever, and how many of them at which write.
@@ -337,7 +335,7 @@ impl Voter {
         };
         let mut introductions =
             Introductions::new(config.me.clone(), config.names.clone(), config.roster.clone());
-        for (node, incarnation) in recovered.registered {
+        for (node, incarnation) in recovered.registered.into_iter().chain(registrations(&records)) {
             introductions.handle_registered(node, incarnation);
         }
         let checkpoint = recovered.checkpoint;
@@ -347,8 +345,6 @@ impl Voter {
             }
             None => None,
         };
-        let judges_from =
-            replica.as_ref().map_or(Slot::ZERO, |replica| replica.core().learner().through());
         Ok(Voter {
             outstanding: Outstanding::new(header.from, header.incarnation, now),
             config,
@@ -356,7 +352,6 @@ impl Voter {
             now,
             introductions,
             introduce_at: now,
-            judges_from,
             replica,
             written,
             writing: VecDeque::new(),
@@ -388,9 +383,7 @@ impl Voter {
         }
         if !self.introductions.admits(name, &speaker) {
             mark!(FrameOfStrangerDropped);
-            if self.may_judge() {
-                self.introductions.handle_unknown(name, &speaker);
-            }
+            self.introductions.handle_unknown(name, &speaker);
             return Ok(());
         }
         if header.config != self.header.config {
@@ -453,11 +446,6 @@ impl Voter {
         self.introductions.handle_registered(node, incarnation);
     }
 
-    /// Before it has applied what its journal knew to be chosen, a process knows too little to judge others.
-    fn may_judge(&self) -> bool {
-        self.applied >= self.judges_from
-    }
-
     /// The founding roster, once this disk holds it.
     pub fn roster(&self) -> Option<&Roster> {
         self.introductions.roster()
@@ -497,9 +485,7 @@ impl Voter {
         }
         if self.introduce_at <= now {
             self.introduce_at = now + self.config.heartbeat_interval;
-            if self.may_judge() {
-                self.introductions.ask();
-            }
+            self.introductions.ask();
         }
         for sequence in self.outstanding.expire(now, self.config.request_timeout) {
             self.out.push_back(VoterOutput::WriteFailed { sequence, failure: WriteFailure::TimedOut });
@@ -841,6 +827,18 @@ fn start_replica(
         seed: config.seed,
     };
     Ok(Replica::new(config.me.node, config.me.incarnation(), membership, options, recovered, now))
+}
+
+/// The starts that registered themselves in these records. Only the process of such a start submits its registration, so a
+/// vote for it is as good a proof that the start was, as that it was chosen.
+fn registrations(records: &[Record<Submission>]) -> Vec<(NodeId, Incarnation)> {
+    let entries = records.iter().filter_map(|record| match record {
+        Record::Vote { entry, .. } | Record::Chosen { entry, .. } => Some(entry),
+        Record::Commit { .. } => None,
+    });
+    let submissions = entries.flat_map(|entry| entry.commands());
+    let registrations = submissions.filter(|submission| submission.body == Body::Register);
+    registrations.map(|submission| (submission.origin, submission.incarnation)).collect()
 }
 
 /// Once chosen it would have to be applied everywhere: nothing unreadable gets that far.

@@ -7,7 +7,7 @@
 //! Why no two rosters have a quorum each, although the decider's disk may be lost: let a decide R1 and lose its disk, and
 //! let the new a ask b and c. If one of them says that it holds R1, a decides nothing. If both say that they hold
 //! nothing, neither takes R1 any more: R1 could come only from the old a, whose late answers are void once the new a
-//! was answered ([`super::Introductions`]), or from the other one, which has said that it does not hold it.
+//! was answered, or from the other one, which has said that it does not hold it.
 
 use std::collections::BTreeMap;
 
@@ -54,13 +54,13 @@ impl Introductions {
     }
 
     fn hold(&mut self, roster: Roster) {
-        self.holding = Holding::Writing;
+        self.holding = Holding::Pending;
         self.actions.push_back(Action::Hold(roster));
     }
 
     /// The roster is durable. Every peer is told.
     pub fn handle_held(&mut self, roster: Roster) {
-        assert!(self.holding == Holding::Writing, "a roster is held that was not to be written: {roster:?}");
+        assert!(self.holding == Holding::Pending, "a roster is held that was not to be written: {roster:?}");
         self.holding = Holding::Held(roster);
         // What peers said is judged anew with the roster at hand.
         for name in self.peers.keys().cloned().collect::<Vec<_>>() {

@@ -42,8 +42,8 @@ pub struct Beginning {
 pub enum Holding {
     /// None: nothing was promised.
     Nothing,
-    /// One is on its way to the disk.
-    Writing,
+    /// One that may not be adopted: it is on its way to the disk, or the process that is told of it was not judged yet.
+    Pending,
     /// This one, durably.
     Held(Roster),
 }
@@ -105,7 +105,7 @@ impl Hello {
         out.put_u64_le(self.beginning.hash);
         match &self.holding {
             Holding::Nothing => out.put_u8(0),
-            Holding::Writing => out.put_u8(1),
+            Holding::Pending => out.put_u8(1),
             Holding::Held(roster) => {
                 out.put_u8(2);
                 roster.encode(out);
@@ -139,7 +139,7 @@ impl Hello {
             beginning: Beginning { slot: reader.slot()?, hash: reader.u64("hash")? },
             holding: match reader.u8("roster")? {
                 0 => Holding::Nothing,
-                1 => Holding::Writing,
+                1 => Holding::Pending,
                 2 => Holding::Held(Roster::decode(reader)?),
                 tag => return Err(DecodeError::Tag { what: "roster", tag }),
             },

@@ -75,6 +75,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Whether it ends by itself while the cluster is founded, or when the process answers again.
+    pub fn passes(&self) -> bool {
+        matches!(self, Refusal::NoRosterHere | Refusal::NoRosterThere | Refusal::NotAskedSince)
+    }
+
     /// Whether the disk was set back: then it must never take part again.
     pub fn is_set_back(&self) -> bool {
         matches!(self, Refusal::LostRecords { .. } | Refusal::UnknownStart(_))
@@ -119,7 +124,10 @@ struct Shown<'a> {
 impl Introductions {
     /// The log registered this start of `node`. A process that was admitted before this was known is judged anew.
     pub fn handle_registered(&mut self, node: NodeId, incarnation: Incarnation) {
-        self.known.registered.insert(node, incarnation);
+        let newest = self.known.registered.entry(node).or_insert(incarnation);
+        if newest.start < incarnation.start {
+            *newest = incarnation;
+        }
         let known = &self.known;
         let mut refused = Vec::new();
         for (name, peer) in &mut self.peers {

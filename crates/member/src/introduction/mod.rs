@@ -103,7 +103,11 @@ struct Peer {
     asked: u64,
     /// Answers to this question and to earlier ones come too late.
     heard: u64,
+    /// The process that was answered last, and the last question that had been asked by then.
+    told: Option<(Speaker, u64)>,
     process: Option<Process>,
+    /// Another process has spoken from there since: it is to be asked.
+    other_spoke: bool,
     /// Whether it admits this process.
     admits: bool,
     /// Why it refuses this process.
@@ -192,8 +196,9 @@ impl Introductions {
     /// A frame came from the address of `name`, and not from the process that is known to be there: asks, unless that
     /// process's answer is being waited for.
     pub fn handle_unknown(&mut self, name: &str, speaker: &Speaker) {
-        let Some(peer) = self.peers.get(name) else { return };
+        let Some(peer) = self.peers.get_mut(name) else { return };
         let other = peer.process.as_ref().is_none_or(|process| process.speaker != *speaker);
+        peer.other_spoke |= other;
         if other && peer.asked == peer.heard {
             self.ask_one(name);
         }
@@ -212,7 +217,9 @@ impl Introductions {
         }
         let own = self.me.speaker();
         let answered = hello.answer.as_ref().filter(|answer| answer.speaker == own);
-        let in_time = |answer: &&Answered| answer.question > peer.heard && answer.question <= peer.asked;
+        let in_time = |answer: &&Answered| {
+            answer.question > peer.heard && answer.question <= peer.asked && peer.takes(&speaker, answer.question)
+        };
         mark!(HelloOutOfDate if hello.answer.is_some() && answered.filter(in_time).is_none());
         if let Some(answer) = answered.filter(in_time) {
             peer.heard = answer.question;
@@ -227,14 +234,12 @@ impl Introductions {
     fn answer(&mut self, name: &str, speaker: Speaker, hello: &Hello) {
         let Some(peer) = self.peers.get_mut(name) else { return };
         let met = peer.process.as_ref().filter(|process| process.speaker == speaker);
-        // Asked back if something is new, and only then: two that ask each other back otherwise never stop.
+        // Asked back if something is new and no answer is awaited: two that always ask each other back never stop.
         let news = met.is_none_or(|process| process.holding != hello.holding);
-        if met.is_none() {
-            // Another process is there now. What an earlier one there may still answer is void: from here on this process
-            // takes nothing from it, so what is said to the new one about the roster stays true of it.
-            peer.heard = peer.asked;
-        }
-        self.tell(name, Some(Answered { speaker, question: hello.question }), news);
+        let asks = news && peer.asked == peer.heard;
+        peer.other_spoke |= met.is_none();
+        peer.told = Some((speaker.clone(), peer.asked));
+        self.tell(name, Some(Answered { speaker, question: hello.question }), asks);
     }
 
     /// Says who this is, in answer to a question or not, and asks back or not.
@@ -244,9 +249,12 @@ impl Introductions {
         let question = if asks { peer.asked } else { 0 };
         let about = |process: &&Process| answer.as_ref().is_none_or(|answer| answer.speaker == process.speaker);
         let verdict = peer.process.as_ref().filter(about).map(|process| &process.verdict);
-        let refusal = verdict.and_then(|verdict| verdict.as_ref().err());
+        let refusal = verdict.and_then(|verdict| verdict.as_ref().err()).filter(|refusal| !refusal.passes());
         let refused = refusal
             .map(|refusal| Refused { set_back: refusal.is_set_back(), reason: refusal.to_string() });
+        // A disk that was set back before it held the roster must not get at it again: it is told after it was judged.
+        let judged = verdict.is_some_and(|verdict| verdict.as_ref().err().is_none_or(|refusal| !refusal.is_set_back()));
+        let shows = judged || refused.is_some() || !matches!(self.holding, Holding::Held(_));
         let hello = Hello {
             name: self.me.name.clone(),
             to: name.to_owned(),
@@ -255,7 +263,7 @@ impl Introductions {
             starts: self.me.starts.clone(),
             recovered: self.me.recovered,
             beginning: self.me.beginning,
-            holding: self.holding.clone(),
+            holding: if shows { self.holding.clone() } else { Holding::Pending },
             admits: matches!(verdict, Some(Ok(()))),
             refused,
             client_urls: self.me.client_urls.clone(),
@@ -277,7 +285,11 @@ impl Introductions {
             verdict,
         };
         let Some(peer) = self.peers.get_mut(name) else { return };
+        let met = peer.process.as_ref().is_some_and(|met| met.speaker == process.speaker);
+        // It tells its roster once it has judged this process, which it has by the time of the next question.
+        let asks = !met && process.holding == Holding::Pending;
         peer.process = Some(process);
+        peer.other_spoke = false;
         peer.admits = hello.admits;
         peer.refuses = hello.refused.as_ref().map(|refused| refused.reason.clone());
         peer.trouble = trouble;
@@ -288,6 +300,9 @@ impl Introductions {
         self.heed_refusal(name, hello);
         self.adopt(name, hello);
         self.decide();
+        if asks && !self.over {
+            self.ask_one(name);
+        }
     }
 
     /// Whether the answer comes from another cluster or member than the one that was asked.
@@ -332,20 +347,31 @@ impl Introductions {
         self.me.speaker()
     }
 
-    /// The peers that have answered and with which this process does not get on, each with the reason in words.
+    /// The peers that refuse this process or are refused, each with the reason in words.
     pub fn strangers(&self) -> Vec<(String, String)> {
-        let strangers = self.peers.iter().filter(|(_, peer)| peer.process.is_some() && !peer.is_settled());
+        let strangers = self.peers.iter().filter(|(_, peer)| peer.is_refused() || peer.refuses.is_some());
         strangers.map(|(name, peer)| (name.clone(), peer.words())).collect()
     }
 }
 
 impl Peer {
+    /// Whether the answer of this process to `question` may be taken. Once a process was answered, what another one says
+    /// to an earlier question is void: so what was said about the roster stays true of this process.
+    fn takes(&self, speaker: &Speaker, question: u64) -> bool {
+        self.told.as_ref().is_none_or(|(told, asked)| told == speaker || question > *asked)
+    }
+
     fn is_welcome(&self) -> bool {
         self.process.as_ref().is_some_and(|process| process.verdict.is_ok())
     }
 
+    fn is_refused(&self) -> bool {
+        let verdict = self.process.as_ref().map(|process| &process.verdict);
+        self.trouble.is_some() || matches!(verdict, Some(Err(refusal)) if !refusal.passes())
+    }
+
     fn is_settled(&self) -> bool {
-        self.is_welcome() && self.admits
+        self.is_welcome() && self.admits && !self.other_spoke
     }
 
     fn words(&self) -> String {

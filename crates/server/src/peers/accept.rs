@@ -1,6 +1,6 @@
 //! Connections that other members open: what comes in on them goes to the voter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,17 +23,27 @@ const STRANGERS_MAX: usize = 64;
 /// How long to wait when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Who is connected.
+/// Connections under one name, at most. One is enough; but a process that only borrows a name, such as one on a copy of a
+/// member's directory, must not end the connection of the member itself. Whose frames count is for the voter to say.
+const SAME_NAME_MAX: usize = 3;
+
+/// The connections that are open.
 #[derive(Debug, Default)]
 pub(crate) struct Accepted {
-    tasks: Mutex<BTreeMap<Arc<str>, AbortHandle>>,
+    tasks: Mutex<BTreeMap<Arc<str>, VecDeque<AbortHandle>>>,
 }
 
 impl Accepted {
-    /// The one connection of `from` from now on; an older one ends.
-    fn replace(&self, from: Arc<str>, task: AbortHandle) {
-        if let Some(old) = self.tasks.lock().insert(from, task) {
-            old.abort();
+    /// One more connection of `from`. With too many of them, the oldest ends.
+    fn add(&self, from: Arc<str>, task: AbortHandle) {
+        let mut tasks = self.tasks.lock();
+        let same_name = tasks.entry(from).or_default();
+        same_name.retain(|task| !task.is_finished());
+        same_name.push_back(task);
+        if same_name.len() > SAME_NAME_MAX
+            && let Some(oldest) = same_name.pop_front()
+        {
+            oldest.abort();
         }
     }
 }
@@ -97,7 +107,7 @@ async fn admit(local: &Local, stream: TcpStream, task: AbortHandle) -> Result<Ad
             return Err(reason);
         }
     };
-    local.accepted.replace(from.clone(), task);
+    local.accepted.add(from.clone(), task);
     answer(&mut writer, &Answer::Welcome).await.map_err(|error| error.to_string())?;
     Ok(Admitted { from, reader, writer })
 }
