@@ -1,7 +1,7 @@
 //! Founding: the shipped [`Introductions`] of every founder's process.
 //!
-//! Messages are never removed from the network: that covers loss, duplication, reordering, and answers that arrive after
-//! their sender has died. A crashed founder starts again at once, with what was durable; a founder whose disk is lost
+//! A message arrives at any time or never, also after its sender has died, but not twice: connections do not repeat what
+//! they carry. A crashed founder starts again at once, with what was durable; a founder whose disk is lost
 //! starts again on an empty one. In every state it is tried whether founding completes if nothing breaks any more.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,7 +126,7 @@ impl State {
     }
 
     fn deliver(&mut self, packet: &Packet) {
-        let (speaker, hello) = self.sent[packet].clone();
+        let (speaker, hello) = self.sent.remove(packet).expect("it was sent");
         let founder = &mut self.founders[packet.to];
         if !founder.over {
             let handled = founder.process.handle_hello(&name(packet.from), speaker, hello);
