@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use synod_paxos::config::ClusterId;
 use synod_paxos::multi::entry::Entry;
 use synod_paxos::node::{Incarnation, NodeId};
 use synod_paxos::slot::Slot;
@@ -12,6 +11,7 @@ use synod_store::response::Applied;
 use synod_store::{Store, View};
 
 use crate::checkpoint::{Checkpoint, LoadedCheckpoint};
+use crate::identity::roster::Roster;
 use crate::sessions::{Admission, Sessions};
 use crate::submission::{Body, Submission};
 use crate::voter::Sequence;
@@ -51,11 +51,18 @@ pub enum ApplierOutput {
         /// The store's answer.
         applied: Applied,
     },
-    /// A write of this member's clients was applied in a state that came as a checkpoint: it happened, but
-    /// its answer is lost.
+    /// A write of this member's clients is settled, but its answer is lost: it was applied in a state that came as a
+    /// checkpoint, or it was chosen and did not run here as the first of its identity.
     ReplyUnknown {
         /// Which write.
         sequence: Sequence,
+    },
+    /// The log registered this start of `node`: tell the voter with `handle_registered`.
+    Registered {
+        /// Which member.
+        node: NodeId,
+        /// Which start.
+        incarnation: Incarnation,
     },
     /// Everything up to `slot` is applied: tell the voter with `handle_applied`, wake readers.
     Applied {
@@ -76,7 +83,8 @@ const SLOT_OVERHEAD: u64 = 128;
 /// The position in the log, the sessions and the data change together and are saved together.
 #[derive(Debug)]
 pub struct Applier {
-    cluster: ClusterId,
+    /// Held before the first slot is applied.
+    roster: Option<Roster>,
     id: NodeId,
     incarnation: Incarnation,
     applied: Slot,
@@ -91,13 +99,13 @@ pub struct Applier {
 impl Applier {
     /// The applier of a process of member `id` that starts from `loaded`.
     pub fn new(
-        cluster: ClusterId,
+        roster: Option<Roster>,
         id: NodeId,
         incarnation: Incarnation,
         loaded: LoadedCheckpoint,
     ) -> Applier {
         Applier {
-            cluster,
+            roster,
             id,
             incarnation,
             applied: loaded.slot,
@@ -116,6 +124,11 @@ impl Applier {
     /// that only grows would never be due.
     pub fn set_checkpoint_every(&mut self, journal_bytes: u64) {
         self.checkpoint_every = journal_bytes;
+    }
+
+    /// The cluster was founded with this roster.
+    pub fn found(&mut self, roster: Roster) {
+        self.roster = Some(roster);
     }
 
     /// Applies the next slot. Slots that an installed checkpoint covers are skipped.
@@ -142,11 +155,19 @@ impl Applier {
     }
 
     fn apply(&mut self, slot: Slot, submission: &Submission) {
+        let (node, incarnation) = (submission.origin, submission.incarnation);
         let Body::Store(command) = &submission.body else {
-            self.sessions.register(submission.origin, submission.incarnation);
+            if self.sessions.register(node, incarnation) {
+                self.out.push_back(ApplierOutput::Registered { node, incarnation });
+            }
             return;
         };
+        let mine = node == self.id && (incarnation == self.incarnation || mutant!(ReplyToOtherProcess));
         if self.sessions.admit(submission) != Admission::First {
+            // The first copy was answered when it ran. If no copy ran here, the client that waits learns that much.
+            if mine {
+                self.out.push_back(ApplierOutput::ReplyUnknown { sequence: Sequence(submission.sequence) });
+            }
             return;
         }
         // Every member checked what its clients sent before it submitted it.
@@ -154,9 +175,8 @@ impl Applier {
         let command =
             command.unwrap_or_else(|error| panic!("{slot} holds a command nobody can apply: {error}"));
         let applied = self.store.apply(&command);
-        let mine = submission.incarnation == self.incarnation || mutant!(ReplyToOtherProcess);
-        mark!(OutcomeOfEarlierProcess if submission.origin == self.id && submission.incarnation < self.incarnation);
-        if submission.origin == self.id && mine {
+        mark!(OutcomeOfEarlierProcess if node == self.id && incarnation < self.incarnation);
+        if mine {
             let sequence = Sequence(submission.sequence);
             self.out.push_back(ApplierOutput::Reply { sequence, slot, applied });
         }
@@ -173,6 +193,9 @@ impl Applier {
                 mark!(AnswerLostInCheckpoint);
                 self.out.push_back(ApplierOutput::ReplyUnknown { sequence: Sequence(sequence) });
             }
+        }
+        for (node, incarnation) in loaded.registered() {
+            self.out.push_back(ApplierOutput::Registered { node, incarnation });
         }
         self.applied = loaded.slot;
         self.sessions = loaded.sessions;
@@ -196,7 +219,8 @@ impl Applier {
         let slot = if mutant!(CheckpointPositionApart) { self.applied.next() } else { self.applied };
         let sessions =
             if mutant!(SessionsNotInCheckpoint) { Sessions::default() } else { self.sessions.clone() };
-        Checkpoint::new(self.cluster, slot, sessions, self.store.view())
+        let roster = self.roster.as_ref().expect("slots are applied, and states installed, under a roster");
+        Checkpoint::new(roster, slot, sessions, self.store.view())
     }
 
     /// The last checkpoint is durable.

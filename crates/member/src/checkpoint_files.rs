@@ -6,19 +6,20 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use synod_journal::atomic::{AtomicFile, TEMPORARY_SUFFIX};
 use synod_journal::{Disk, Files};
-use synod_paxos::config::ClusterId;
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
 use synod_probe::mutant;
 use thiserror::Error;
 
 use crate::checkpoint::{CheckpointError, CheckpointLoader, LoadedCheckpoint};
+use crate::identity::roster::Roster;
 
 /// What a file's name begins with.
 pub const PREFIX: &str = "checkpoint-";
@@ -78,7 +79,8 @@ pub enum LoadError {
 #[derive(Debug)]
 pub struct Checkpoints {
     files: Files,
-    cluster: ClusterId,
+    /// Of the cluster whose checkpoints they are; there are none before it is founded.
+    roster: OnceLock<Roster>,
     part_bytes: usize,
     held: Mutex<Held>,
     /// Only the thread that exchanges parts locks it.
@@ -105,7 +107,8 @@ fn name(slot: Slot) -> String {
     format!("{PREFIX}{:020}", slot.0)
 }
 
-fn parse(name: &str) -> Option<Slot> {
+/// The slot in a checkpoint's file name.
+pub(crate) fn parse(name: &str) -> Option<Slot> {
     let digits = name.strip_prefix(PREFIX)?;
     let slot = digits.parse().ok().map(Slot)?;
     (self::name(slot) == name).then_some(slot)
@@ -116,7 +119,12 @@ impl Checkpoints {
     ///
     /// # Errors
     /// As the disk reports them; so for all methods that say no more.
-    pub fn open(files: Files, cluster: ClusterId, part_bytes: usize, now: Time) -> io::Result<Checkpoints> {
+    pub fn open(
+        files: Files,
+        roster: Option<Roster>,
+        part_bytes: usize,
+        now: Time,
+    ) -> io::Result<Checkpoints> {
         let mut disk = files.disk()?;
         let mut held = Held::default();
         for name in disk.list()? {
@@ -128,9 +136,19 @@ impl Checkpoints {
             }
         }
         let checkpoints =
-            Checkpoints { files, cluster, part_bytes, held: Mutex::new(held), incoming: Mutex::new(None) };
+            Checkpoints { files, roster: roster.map_or_else(OnceLock::new, OnceLock::from), part_bytes, held: Mutex::new(held), incoming: Mutex::new(None) };
         checkpoints.remove_old(now, &mut *disk)?;
         Ok(checkpoints)
+    }
+
+    /// The cluster was founded with this roster. A later call changes nothing.
+    pub fn found(&self, roster: Roster) {
+        self.roster.get_or_init(|| roster);
+    }
+
+    fn loader(&self) -> CheckpointLoader {
+        let roster = self.roster.get().expect("checkpoints are written and exchanged under a roster");
+        CheckpointLoader::new(roster.clone())
     }
 
     /// Bytes on disk.
@@ -157,7 +175,7 @@ impl Checkpoints {
     }
 
     fn load(&self, slot: Slot) -> io::Result<Result<LoadedCheckpoint, CheckpointError>> {
-        let mut loader = CheckpointLoader::new(self.cluster);
+        let mut loader = self.loader();
         let mut offset = 0;
         loop {
             let (_, bytes) = self.files.read_part(&name(slot), offset, LOAD_BYTES)?;
@@ -241,7 +259,7 @@ impl Checkpoints {
         let mut incoming = self.incoming.lock();
         if offset == 0 {
             let file = AtomicFile::create(&mut *self.files.disk()?, &name(slot))?;
-            let loader = Ok(CheckpointLoader::new(self.cluster));
+            let loader = Ok(self.loader());
             *incoming = Some(Incoming { slot, received: 0, file, loader });
         }
         match incoming.as_mut() {

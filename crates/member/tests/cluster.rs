@@ -10,6 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use synod_member::applier::{Applier, ApplierOutput};
 use synod_member::checkpoint::{CheckpointLoader, LoadedCheckpoint};
+use synod_member::identity::roster::Roster;
+use synod_member::introduction::Me;
+use synod_member::introduction::hello::Beginning;
 use synod_member::voter::{
     ReadTicket, RecoveredVoter, SLOTS_RETAINED, Sequence, Voter, VoterConfig, VoterOutput,
 };
@@ -117,10 +120,18 @@ impl World {
         let member = self.member(id);
         member.incarnation += 1;
         let config = VoterConfig {
-            cluster: CLUSTER,
-            id,
-            incarnation: Incarnation(member.incarnation),
-            members: ids(),
+            me: Me {
+                cluster: CLUSTER,
+                name: id.to_string(),
+                node: id,
+                starts: (1..=member.incarnation).map(Incarnation::numbered).collect(),
+                recovered: 0,
+                beginning: Beginning::default(),
+                founds: true,
+                client_urls: Vec::new(),
+            },
+            names: ids().iter().map(NodeId::to_string).collect(),
+            roster: Some(roster()),
             heartbeat_interval: TIMEOUT / 5,
             election_timeout: TIMEOUT,
             request_timeout: TIMEOUT * 10,
@@ -135,9 +146,10 @@ impl World {
             state: member.disk.synced.last().map(|write| write.state.clone()),
             records: member.disk.synced.iter().flat_map(|write| write.records.clone()).collect(),
             checkpoint: loaded.slot(),
+            registered: loaded.registered().collect(),
         };
         let voter = Voter::new(config, recovered, now).unwrap();
-        let mut applier = Applier::new(CLUSTER, id, Incarnation(member.incarnation), loaded);
+        let mut applier = Applier::new(Some(roster()), id, Incarnation::numbered(member.incarnation), loaded);
         applier.set_checkpoint_every(2_000);
         member.running = Some((voter, applier));
         self.settle(id);
@@ -206,20 +218,31 @@ impl World {
         }
     }
 
+    fn send(&mut self, from: NodeId, to: NodeId, frame: &Bytes) {
+        let copies = if self.below(100) < self.duplicate { 2 } else { 1 };
+        for _ in 0..copies {
+            if self.below(100) >= self.lose {
+                let time = self.now + Duration::from_micros(self.below(5_000));
+                self.at(time, Event::Frame { to, from, frame: frame.clone() });
+            }
+        }
+    }
+
     fn handle_voter(&mut self, id: NodeId, output: VoterOutput) {
         let now = self.now;
         match output {
             VoterOutput::Send { to, frame } => {
                 for to in to {
-                    let copies = if self.below(100) < self.duplicate { 2 } else { 1 };
-                    for _ in 0..copies {
-                        if self.below(100) >= self.lose {
-                            let time = now + Duration::from_micros(self.below(5_000));
-                            self.at(time, Event::Frame { to, from: id, frame: frame.clone() });
-                        }
-                    }
+                    self.send(id, to, &frame);
                 }
             }
+            VoterOutput::Introduce { to, frame } => {
+                let to = ids().into_iter().find(|id| id.to_string() == to).unwrap();
+                self.send(id, to, &frame);
+            }
+            VoterOutput::Met { .. } => {}
+            VoterOutput::HoldRoster(_) | VoterOutput::Founded(_) => panic!("{id} holds the roster already"),
+            VoterOutput::Stop { reason, .. } => panic!("{id} is told to stop: {reason}"),
             VoterOutput::Persist { token, state, mark, records } => {
                 let member = self.member(id);
                 let incarnation = member.incarnation;
@@ -286,6 +309,9 @@ impl World {
                     assert_eq!(previous, None, "value {value} was acknowledged twice");
                 }
             }
+            ApplierOutput::Registered { node, incarnation } => {
+                self.member(id).running.as_mut().unwrap().0.handle_registered(now, node, incarnation);
+            }
             ApplierOutput::ReplyUnknown { sequence } => {
                 self.member(id).writes.remove(&sequence);
                 self.unknown += 1;
@@ -338,7 +364,7 @@ impl World {
         match event {
             Event::Frame { to, from, frame } => {
                 if let Some((voter, _)) = &mut self.member(to).running {
-                    voter.handle_frame(now, from, frame);
+                    voter.handle_frame(now, &from.to_string(), frame);
                     self.settle(to);
                 }
             }
@@ -379,7 +405,8 @@ impl World {
                 return;
             }
         }
-        panic!("seed {seed}: the members did not come to rest");
+        let stand: Vec<_> = self.members.values().map(|m| m.running.as_ref().unwrap().0.status()).collect();
+        panic!("seed {seed}: the members did not come to rest: {stand:#?}");
     }
 
     fn check(&self, seed: u64) {
@@ -408,8 +435,12 @@ fn ids() -> Vec<NodeId> {
     (1..=3).map(NodeId).collect()
 }
 
+fn roster() -> Roster {
+    Roster::new(CLUSTER, ids().into_iter().map(|id| (id.to_string(), id))).unwrap()
+}
+
 fn load(bytes: &[u8]) -> LoadedCheckpoint {
-    let mut loader = CheckpointLoader::new(CLUSTER);
+    let mut loader = CheckpointLoader::new(roster());
     for part in bytes.chunks(777) {
         loader.push(part).unwrap();
     }

@@ -45,7 +45,7 @@ fn outputs(core: &mut Core<Word>) -> Vec<Output<Word>> {
 fn leader() -> Core<Word> {
     let members = Membership::founding((1..=3).map(NodeId)).unwrap();
     let nothing = Recovered::nothing();
-    let mut core = Core::new(NodeId(1), Incarnation(1), members, Window::default(), nothing);
+    let mut core = Core::new(NodeId(1), Incarnation::numbered(1), members, Window::default(), nothing);
     core.campaign(OLD);
     outputs(&mut core);
     let promise = Promise { ballot: OLD, from: Slot(1), chosen: Slot::ZERO, reports: Vec::new() };
@@ -120,7 +120,7 @@ fn an_old_leader_that_cannot_hear_the_new_one_follows_it_by_hearsay() {
 fn a_member_that_does_not_reach_its_leader_asks_by_a_neighbour_that_does() {
     let members = Membership::founding((1..=3).map(NodeId)).unwrap();
     let mut core: Core<Word> =
-        Core::new(NodeId(1), Incarnation(1), members, Window::default(), Recovered::nothing());
+        Core::new(NodeId(1), Incarnation::numbered(1), members, Window::default(), Recovered::nothing());
     let round = core.election().round();
     core.handle_message(NodeId(3), Message::HeartbeatReply { round, health: health(NEW, NEW) }).unwrap();
     core.end_round();

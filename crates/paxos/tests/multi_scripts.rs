@@ -84,7 +84,7 @@ impl Stage {
             let recovered =
                 Recovered { state: Some(state), checkpoint: Slot::ZERO, records: records.clone() };
             let window = Window { gaps, ..Window::default() };
-            let core = Core::new(*id, Incarnation(1), membership, window, recovered);
+            let core = Core::new(*id, Incarnation::numbered(1), membership, window, recovered);
             stage.cores.insert(id.0, core);
             stage.disks.insert(id.0, Vec::new());
         }

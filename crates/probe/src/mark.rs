@@ -28,6 +28,26 @@ macro_rules! marks {
 }
 
 marks! {
+    /// A founder decided which disks make up the cluster.
+    RosterDecided,
+    /// A founder took over the roster that another one held.
+    RosterAdopted,
+    /// A disk holds its founding roster, durably.
+    RosterHeld,
+    /// An answer to a question of another process, or to one that was asked before another process was met.
+    HelloOutOfDate,
+    /// A frame came from a process that was not admitted.
+    FrameOfStrangerDropped,
+    /// A process runs on a disk that the roster does not name.
+    StrangersDiskRefused,
+    /// A process on such a disk was told so, and ended.
+    StrangersDiskEnded,
+    /// A process was found to run on an earlier copy of its disk when it answered.
+    SetBackDiskFound,
+    /// A process was found to run on an earlier copy of its disk by what the log registered after it was admitted.
+    SetBackDiskFoundLater,
+    /// A process on an earlier copy of its disk was told so by a member of the same roster.
+    SetBackDiskRefused,
     /// A new proposer was bound to a value that somebody had voted for.
     VotedValueTakenOver,
     /// A new leader found different votes for one slot and took that of the highest ballot.

@@ -51,6 +51,16 @@ mutants! {
         /// A leader counts its own vote before it is durable.
         OwnVoteCountedAtOnce,
     }
+    "whose disk it is" {
+        /// A founder adopts a roster although it names another disk under its name.
+        OtherDisksRosterAdopted,
+        /// The founder that decides does not ask whether another one holds a roster.
+        DeciderDoesNotAsk,
+        /// A start that the log registered is taken for shown whatever its nonce.
+        StartsNonceIgnored,
+        /// The count of records begins anew with what the journal still holds.
+        RecordsCountedAfresh,
+    }
     "promises and votes" {
         /// An acceptor votes although it has promised a higher ballot.
         PromiseIgnored,

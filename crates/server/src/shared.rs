@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use synod_member::applier::Applier;
+use synod_member::identity::roster::Roster;
 use synod_member::voter::{Sequence, VoterStatus};
 use synod_paxos::config::ClusterId;
 use synod_paxos::node::NodeId;
@@ -15,10 +16,11 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 use tracing::error;
 
-use crate::cluster::Url;
+use crate::cluster::Founding;
 use crate::handle::{WriteError, Written};
 use crate::inbox::Inbox;
 use crate::peers::Peers;
+use crate::start_error::WAY_BACK;
 
 /// Why a member stopped by itself. It will not start again in this process.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -26,6 +28,9 @@ pub enum StopReason {
     /// The disk failed. What was written last may or may not be there, so nothing more is promised.
     #[error("the disk failed, so this member has stopped for good: {0}")]
     Disk(String),
+    /// The cluster refuses this member's disk: starting again does not help.
+    #[error("the cluster refuses this member: {0}. {WAY_BACK}")]
+    Refused(String),
     /// A bug was caught by an assertion.
     #[error("a bug was found, so this member has stopped: {0}")]
     Bug(String),
@@ -35,8 +40,13 @@ pub enum StopReason {
 pub(crate) struct Shared {
     pub(crate) cluster: ClusterId,
     pub(crate) id: NodeId,
-    /// Everybody: names and where their peers reach them.
-    pub(crate) members: BTreeMap<NodeId, (String, Vec<Url>)>,
+    pub(crate) name: String,
+    /// All members: names, and where their peers reach them.
+    pub(crate) founding: Founding,
+    /// Whose disk each member's is, once the cluster is founded.
+    pub(crate) roster: OnceLock<Roster>,
+    /// Where clients reach each member, by name, as far as it has said.
+    pub(crate) client_urls: Mutex<BTreeMap<String, Vec<String>>>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) waiters: Waiters,
     /// Locked by the applier's thread while it applies one item, by others only to take a view.

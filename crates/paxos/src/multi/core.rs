@@ -189,6 +189,11 @@ impl<C: Command> Core<C> {
         self.id
     }
 
+    /// The configuration it takes part in.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
     /// What this node knows to be chosen.
     pub fn learner(&self) -> &Learner<C> {
         &self.learner

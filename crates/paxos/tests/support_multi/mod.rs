@@ -159,7 +159,7 @@ impl World {
             checkpoint: node.disk.checkpoint,
             records: node.disk.records.clone(),
         };
-        let incarnation = Incarnation(node.incarnation);
+        let incarnation = Incarnation::numbered(node.incarnation);
         node.replica = Some(Replica::new(id, incarnation, membership, options, recovered, self.now));
         node.reads.clear();
         let checkpoint = node.disk.checkpoint;

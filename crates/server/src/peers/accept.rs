@@ -1,6 +1,6 @@
 //! Connections that other members open: what comes in on them goes to the voter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use synod_frames::{FrameError, FrameReader, write_frames};
-use synod_paxos::node::NodeId;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -24,17 +23,27 @@ const STRANGERS_MAX: usize = 64;
 /// How long to wait when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Who is connected.
+/// Connections under one name, at most. One is enough; but a process that only borrows a name, such as one on a copy of a
+/// member's directory, must not end the connection of the member itself. Whose frames count is for the voter to say.
+const SAME_NAME_MAX: usize = 3;
+
+/// The connections that are open.
 #[derive(Debug, Default)]
 pub(crate) struct Accepted {
-    tasks: Mutex<BTreeMap<NodeId, AbortHandle>>,
+    tasks: Mutex<BTreeMap<Arc<str>, VecDeque<AbortHandle>>>,
 }
 
 impl Accepted {
-    /// The one connection of `from` from now on; an older one ends.
-    fn replace(&self, from: NodeId, task: AbortHandle) {
-        if let Some(old) = self.tasks.lock().insert(from, task) {
-            old.abort();
+    /// One more connection of `from`. With too many of them, the oldest ends.
+    fn add(&self, from: Arc<str>, task: AbortHandle) {
+        let mut tasks = self.tasks.lock();
+        let same_name = tasks.entry(from).or_default();
+        same_name.retain(|task| !task.is_finished());
+        same_name.push_back(task);
+        if same_name.len() > SAME_NAME_MAX
+            && let Some(oldest) = same_name.pop_front()
+        {
+            oldest.abort();
         }
     }
 }
@@ -75,7 +84,7 @@ pub(crate) async fn accept_loop(local: Arc<Local>, listener: TcpListener) {
 }
 
 struct Admitted {
-    from: NodeId,
+    from: Arc<str>,
     reader: FrameReader<tokio::net::tcp::OwnedReadHalf>,
     writer: tokio::net::tcp::OwnedWriteHalf,
 }
@@ -90,16 +99,17 @@ async fn admit(local: &Local, stream: TcpStream, task: AbortHandle) -> Result<Ad
         error => error.to_string(),
     })?;
     let introduction = Introduction::decode(&frame).map_err(|error| error.to_string())?;
-    let hello = &introduction.hello;
-    if let Err(reason) = local.check_hello(hello) {
-        answer(&mut writer, &Answer::Refused(reason.clone())).await.map_err(|error| error.to_string())?;
-        return Err(reason);
-    }
-    local.accepted.replace(hello.from, task);
-    let welcome = Answer::Welcome(local.introduction(hello.from));
-    answer(&mut writer, &welcome).await.map_err(|error| error.to_string())?;
-    local.learn(hello.from, introduction.client_urls);
-    Ok(Admitted { from: introduction.hello.from, reader, writer })
+    let from = match local.check(&introduction) {
+        Ok(from) => from,
+        Err(reason) => {
+            let refused = Answer::Refused(reason.clone());
+            answer(&mut writer, &refused).await.map_err(|error| error.to_string())?;
+            return Err(reason);
+        }
+    };
+    local.accepted.add(from.clone(), task);
+    answer(&mut writer, &Answer::Welcome).await.map_err(|error| error.to_string())?;
+    Ok(Admitted { from, reader, writer })
 }
 
 async fn answer<W: AsyncWrite + Unpin>(writer: &mut W, answer: &Answer) -> io::Result<()> {
@@ -110,12 +120,12 @@ async fn answer<W: AsyncWrite + Unpin>(writer: &mut W, answer: &Answer) -> io::R
 /// Hands on what comes, until the connection ends.
 async fn receive(local: &Local, admitted: Admitted) {
     let Admitted { from, mut reader, mut writer } = admitted;
-    info!(peer = %local.describe(from), "a peer is connected to us");
+    info!(peer = &*from, "a peer is connected to us");
     let receiving = async {
         loop {
             match timeout(SILENCE_MAX, reader.next(FRAME_MAX)).await {
                 Ok(Ok(frame)) if frame.is_empty() => {}
-                Ok(Ok(frame)) => local.deliver(from, frame),
+                Ok(Ok(frame)) => local.deliver(&from, frame),
                 Ok(Err(error)) => return error.to_string(),
                 Err(_) => return "nothing came for too long".to_owned(),
             }
@@ -133,5 +143,5 @@ async fn receive(local: &Local, admitted: Admitted) {
         reason = receiving => reason,
         reason = signs_of_life => reason,
     };
-    debug!(peer = %local.describe(from), reason, "a peer's connection to us ended");
+    debug!(peer = &*from, reason, "a peer's connection to us ended");
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::RngExt;
 use synod_frames::{FrameError, FrameReader, write_frames};
-use synod_paxos::node::NodeId;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -35,20 +34,18 @@ enum DialError {
     Frame(#[from] FrameError),
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
-    #[error("{0}")]
-    Wrong(String),
     #[error("nothing was heard or could be sent for too long")]
     Silent,
 }
 
 /// Keeps a connection to `to` for ever.
-pub(crate) async fn dial_loop(local: Arc<Local>, to: NodeId, urls: Vec<Url>, queue: Arc<PeerQueue>) {
+pub(crate) async fn dial_loop(local: Arc<Local>, to: Arc<str>, urls: Vec<Url>, queue: Arc<PeerQueue>) {
     let mut pause = PAUSE_FIRST;
     for url in urls.iter().cycle() {
         let begun = Instant::now();
-        let error = match connect(&local, to, url).await {
+        let error = match connect(&local, &to, url).await {
             Ok((reader, writer)) => {
-                info!(peer = %local.describe(to), %url, "connected to a peer");
+                info!(peer = &*to, %url, "connected to a peer");
                 queue.set_connected(true);
                 let error = use_connection(reader, writer, &queue).await;
                 queue.set_connected(false);
@@ -60,10 +57,10 @@ pub(crate) async fn dial_loop(local: Arc<Local>, to: NodeId, urls: Vec<Url>, que
             pause = PAUSE_FIRST;
         }
         match &error {
-            DialError::Handshake(_) | DialError::Wrong(_) => {
-                local.reject(&format!("{} at {url} cannot be used", local.describe(to)), &error);
+            DialError::Handshake(_) => {
+                local.reject(&format!("{to} at {url} cannot be used"), &error);
             }
-            error => debug!(peer = %local.describe(to), %url, %error, "no connection to a peer"),
+            error => debug!(peer = &*to, %url, %error, "no connection to a peer"),
         }
         let jittered = pause.mul_f64(rand::rng().random_range(0.5..1.0));
         tokio::time::sleep(jittered).await;
@@ -73,7 +70,7 @@ pub(crate) async fn dial_loop(local: Arc<Local>, to: NodeId, urls: Vec<Url>, que
 
 type Connection = (FrameReader<OwnedReadHalf>, OwnedWriteHalf);
 
-async fn connect(local: &Local, to: NodeId, url: &Url) -> Result<Connection, DialError> {
+async fn connect(local: &Local, to: &str, url: &Url) -> Result<Connection, DialError> {
     let dialing = async {
         let stream = TcpStream::connect((url.host(), url.port())).await?;
         stream.set_nodelay(true)?;
@@ -84,13 +81,7 @@ async fn connect(local: &Local, to: NodeId, url: &Url) -> Result<Connection, Dia
             FrameError::TooLong { .. } => DialError::Handshake(HandshakeError::Foreign),
             error => DialError::Frame(error),
         })?;
-        let introduction = Answer::decode(answer)?;
-        local.check_hello(&introduction.hello).map_err(DialError::Wrong)?;
-        if introduction.hello.from != to {
-            let answered = local.describe(introduction.hello.from);
-            return Err(DialError::Wrong(format!("{answered} answers there")));
-        }
-        local.learn(to, introduction.client_urls);
+        Answer::decode(answer)?;
         Ok((reader, writer))
     };
     timeout(HANDSHAKE_TIME, dialing).await.unwrap_or(Err(DialError::NoAnswer))

@@ -2,8 +2,8 @@
 //!
 //! Each member keeps one connection to every other for what it sends ([`dial`]) and accepts theirs for what it
 //! receives ([`accept`]). All of it runs on one thread of its own, so that no load on the client port delays a
-//! heartbeat. Nothing here is trusted: a connection says first who it is ([`handshake`]), and one that says anything
-//! that cannot be is closed.
+//! heartbeat. Nothing here is trusted: a connection says first which members it joins ([`handshake`]), and one that says
+//! anything that cannot be is closed.
 
 mod accept;
 mod dial;
@@ -21,9 +21,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use synod_member::wire::Hello;
-use synod_paxos::config::ClusterId;
-use synod_paxos::node::{Incarnation, NodeId};
 use tokio::sync::oneshot;
 use tracing::warn;
 
@@ -44,17 +41,13 @@ const SILENCE_MAX: Duration = Duration::from_secs(4);
 const LOG_EVERY: Duration = Duration::from_secs(5);
 
 /// Where frames from peers go.
-pub(crate) type Deliver = Box<dyn Fn(NodeId, Bytes) + Send + Sync>;
+pub(crate) type Deliver = Box<dyn Fn(Arc<str>, Bytes) + Send + Sync>;
 
-/// Who this member is, and who the others are.
+/// This member's name, and where the others are reached.
 pub(crate) struct PeersConfig {
-    pub(crate) cluster: ClusterId,
-    pub(crate) id: NodeId,
-    pub(crate) incarnation: Incarnation,
-    /// Where clients reach this member.
-    pub(crate) client_urls: Vec<String>,
-    /// Everybody, this member included: names and where they are reached.
-    pub(crate) members: BTreeMap<NodeId, (String, Vec<Url>)>,
+    pub(crate) name: Arc<str>,
+    /// All others by name.
+    pub(crate) others: BTreeMap<Arc<str>, Vec<Url>>,
 }
 
 /// What both kinds of connections share.
@@ -63,61 +56,28 @@ struct Local {
     accepted: Accepted,
     deliver: Deliver,
     rejections: Rejections,
-    client_urls: Mutex<BTreeMap<NodeId, Vec<String>>>,
-    /// The newest start of every other member that was met.
-    starts: Mutex<BTreeMap<NodeId, Incarnation>>,
 }
 
 impl Local {
-    fn introduction(&self, to: NodeId) -> Introduction {
-        let PeersConfig { cluster, id, incarnation, ref client_urls, .. } = self.config;
-        Introduction { hello: Hello { cluster, from: id, to, incarnation }, client_urls: client_urls.clone() }
+    fn introduction(&self, to: &str) -> Introduction {
+        Introduction { from: self.config.name.to_string(), to: to.to_owned() }
     }
 
-    /// Whether the two belong together, on either side of a connection; the reason if not.
-    fn check_hello(&self, hello: &Hello) -> Result<(), String> {
-        let PeersConfig { cluster, id, ref members, .. } = self.config;
-        if hello.cluster != cluster {
-            return Err(format!(
-                "it belongs to cluster {}, this member to {cluster}: compare --initial-cluster and \
-                 --initial-cluster-token",
-                hello.cluster
-            ));
+    /// The member that dials, if it may; the reason if not.
+    fn check(&self, introduction: &Introduction) -> Result<Arc<str>, String> {
+        let Introduction { from, to } = introduction;
+        let own = &self.config.name;
+        if **to != **own {
+            return Err(format!("it looks for a member called {to:?}, this one is called {own:?}"));
         }
-        if hello.to != id {
-            return Err(format!("it looks for member {}, this is {}", hello.to, self.describe(id)));
-        }
-        if hello.from == id || !members.contains_key(&hello.from) {
-            return Err(format!("it says that it is {}, which is no other member", hello.from));
-        }
-        // An identity that starts counting again has lost its disk, and with it what it promised.
-        let mut starts = self.starts.lock();
-        let newest = starts.entry(hello.from).or_insert(hello.incarnation);
-        if hello.incarnation < *newest {
-            return Err(format!(
-                "{} is at its start {}, but {newest} was seen: its data directory was lost or replaced by an older \
-                 copy, so it must not take part under this identity",
-                self.describe(hello.from),
-                hello.incarnation
-            ));
-        }
-        *newest = hello.incarnation;
-        Ok(())
+        let known = self.config.others.get_key_value(from.as_str());
+        known.map(|(name, _)| name.clone()).ok_or_else(|| {
+            format!("it calls itself {from:?}, which is no other member: compare --initial-cluster")
+        })
     }
 
-    fn describe(&self, id: NodeId) -> String {
-        match self.config.members.get(&id) {
-            Some((name, _)) => format!("member {name} ({id})"),
-            None => format!("member {id}"),
-        }
-    }
-
-    fn learn(&self, id: NodeId, client_urls: Vec<String>) {
-        self.client_urls.lock().insert(id, client_urls);
-    }
-
-    fn deliver(&self, from: NodeId, frame: Bytes) {
-        (self.deliver)(from, frame);
+    fn deliver(&self, from: &Arc<str>, frame: Bytes) {
+        (self.deliver)(from.clone(), frame);
     }
 
     fn reject(&self, what: &str, reason: &dyn Display) {
@@ -165,7 +125,7 @@ pub struct PeerStats {
 /// The running connections. Dropping it ends them.
 pub(crate) struct Peers {
     local: Arc<Local>,
-    queues: BTreeMap<NodeId, Arc<PeerQueue>>,
+    queues: BTreeMap<Arc<str>, Arc<PeerQueue>>,
     running: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
 }
 
@@ -179,19 +139,14 @@ impl Peers {
         listeners: Vec<TcpListener>,
         deliver: Deliver,
     ) -> io::Result<Peers> {
-        let others: Vec<_> = config.members.iter().filter(|(id, _)| **id != config.id).collect();
-        let queues: BTreeMap<NodeId, Arc<PeerQueue>> =
-            others.iter().map(|(id, _)| (**id, Arc::default())).collect();
-        let addresses: BTreeMap<NodeId, Vec<Url>> =
-            others.iter().map(|(id, (_, urls))| (**id, urls.clone())).collect();
-        let client_urls = BTreeMap::from([(config.id, config.client_urls.clone())]);
+        let addresses = config.others.clone();
+        let queues: BTreeMap<Arc<str>, Arc<PeerQueue>> =
+            addresses.keys().map(|name| (name.clone(), Arc::default())).collect();
         let local = Arc::new(Local {
             config,
             accepted: Accepted::default(),
             deliver,
             rejections: Rejections::default(),
-            client_urls: Mutex::new(client_urls),
-            starts: Mutex::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listeners: Vec<tokio::net::TcpListener> = {
@@ -209,9 +164,9 @@ impl Peers {
                 for listener in listeners {
                     tokio::spawn(accept::accept_loop(shared.clone(), listener));
                 }
-                for (id, urls) in addresses {
-                    let queue = dialed[&id].clone();
-                    tokio::spawn(dial::dial_loop(shared.clone(), id, urls, queue));
+                for (name, urls) in addresses {
+                    let queue = dialed[&name].clone();
+                    tokio::spawn(dial::dial_loop(shared.clone(), name, urls, queue));
                 }
                 // An error means that the sender is gone, which is a stop as well.
                 let _ = stopped.await;
@@ -222,23 +177,18 @@ impl Peers {
         Ok(Peers { local, queues, running: Mutex::new(Some((stop, thread))) })
     }
 
-    /// Sends a frame once [`Peers::flush`] is called. One for nobody known is dropped.
-    pub(crate) fn send(&self, to: NodeId, frame: Bytes) {
-        if let Some(queue) = self.queues.get(&to) {
+    /// Sends a frame once [`Peers::flush`] is called. One for no other member is dropped.
+    pub(crate) fn send(&self, to: &str, frame: Bytes) {
+        if let Some(queue) = self.queues.get(to) {
             queue.push(frame);
         }
     }
 
     /// Lets go what was sent since the last time.
-    pub(crate) fn flush(&self, to: NodeId) {
-        if let Some(queue) = self.queues.get(&to) {
+    pub(crate) fn flush(&self, to: &str) {
+        if let Some(queue) = self.queues.get(to) {
             queue.flush();
         }
-    }
-
-    /// Where clients reach `id`; empty while unknown.
-    pub(crate) fn client_urls(&self, id: NodeId) -> Vec<String> {
-        self.local.client_urls.lock().get(&id).cloned().unwrap_or_default()
     }
 
     pub(crate) fn stats(&self) -> PeerStats {
@@ -247,8 +197,8 @@ impl Peers {
     }
 
     /// Counts and now and then logs what a peer sent that cannot be.
-    pub(crate) fn rejected(&self, from: NodeId, reason: &str) {
-        self.local.reject(&format!("{} sent something that cannot be", self.local.describe(from)), &reason);
+    pub(crate) fn rejected(&self, from: &str, reason: &str) {
+        self.local.reject(&format!("{from} sent something that cannot be"), &reason);
     }
 
     /// Ends all connections and frees the ports.

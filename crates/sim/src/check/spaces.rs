@@ -10,6 +10,7 @@ use crate::check::egalitarian::{Replicas, settings};
 use crate::check::explore::{Limits, Listener, Report, explore};
 use crate::check::fast::messages::{Messages as FastMessages, Setting as FastSetting};
 use crate::check::fast_log::{self, FastLog};
+use crate::check::founding::{Founding, Setting as FoundingSetting};
 use crate::check::ledger::Sizes;
 use crate::check::multi_paxos::{self, Log};
 use crate::check::single_decree::messages::Messages;
@@ -190,6 +191,28 @@ const SPACES: &[Space] = &[
         explore: |limits, progress| {
             let options = Options { refusal: Refusal::Ignore, ..OPTIONS };
             explore(&Nodes::new(Setting { options, refusals: true, ..ONE_PROPOSER }), limits, progress)
+        },
+    },
+    Space {
+        name: "founding-3",
+        description: "three founders, a crash, every disk kept",
+        expected: 0,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            let setting = FoundingSetting { founders: 3, questions: 1, crashes: 1, lost_disks: 0 };
+            explore(&Founding(setting), limits, progress)
+        },
+    },
+    Space {
+        name: "founding-lost-disk-3",
+        description: "three founders, two crashes, one lost disk",
+        expected: 0,
+        published: None,
+        depth: Some(9),
+        explore: |limits, progress| {
+            let setting = FoundingSetting { founders: 3, questions: 1, crashes: 2, lost_disks: 1 };
+            explore(&Founding(setting), limits, progress)
         },
     },
     Space {

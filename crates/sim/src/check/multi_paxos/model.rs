@@ -130,7 +130,7 @@ impl Log {
         let window = Window { batch_commands: 1, gaps: self.setting.gaps, ..Window::default() };
         let Disk { state, checkpoint, records } = disk.clone();
         let recovered = Recovered { state, checkpoint, records };
-        Core::new(id, Incarnation(incarnation), self.membership.clone(), window, recovered)
+        Core::new(id, Incarnation::numbered(incarnation), self.membership.clone(), window, recovered)
     }
 
     /// The next ballot of a member, if it has one left and nothing higher is known to it.

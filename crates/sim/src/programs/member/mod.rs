@@ -9,10 +9,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use synod_journal::Journal;
+use synod_journal::{Files, Journal, MemoryDisk};
 use synod_member::applier::{Applier, ApplierOutput, ToApplier};
 use synod_member::checkpoint::{Checkpoint, LoadedCheckpoint};
 use synod_member::checkpoint_files::{Checkpoints, ReceiveError};
+use synod_member::identity::directory;
+use synod_member::identity::file::Identity;
+use synod_member::identity::roster::Roster;
 use synod_member::voter::{ReadTicket, Sequence, Voter, VoterOutput};
 use synod_member::wire;
 use synod_paxos::ballot::Ballot;
@@ -61,6 +64,8 @@ impl Default for Setup {
 /// Work that waits or is under way.
 enum Task {
     Journal { facts: Vec<Fact>, token: Option<Token>, truncate: Option<Slot> },
+    Hold(Roster),
+    Refuse(String),
     Apply(Applying),
     Checkpoint(Checkpoint),
     Read { to: NodeId, slot: Option<Slot>, offset: u64 },
@@ -78,6 +83,8 @@ enum Applying {
 /// What the driver hears of finished work.
 enum Done {
     Persisted(Token),
+    Held(Roster),
+    Stopped(String),
     Applied(Vec<ApplierOutput>, Option<Slot>),
     Checkpointed(Slot),
     Part { to: NodeId, slot: Slot, offset: u64, length: u64, bytes: Bytes },
@@ -98,6 +105,11 @@ struct Reading {
 pub struct Member {
     id: NodeId,
     incarnation: Incarnation,
+    /// Where the members are reached, by name.
+    addresses: BTreeMap<String, NodeId>,
+    files: Files,
+    setup: Setup,
+    identity: Identity,
     voter: Voter,
     applier: Applier,
     journal: Journal,
@@ -132,12 +144,14 @@ impl Program for Member {
 
     const NAME: &'static str = "multi";
 
+    const REPLACES_DISKS: bool = true;
+
     fn boot(setup: &Setup, boot: Boot) -> Result<Member, BootError> {
         boot::boot(setup, boot)
     }
 
     fn handle_frame(&mut self, now: Time, from: NodeId, frame: Bytes) {
-        self.voter.handle_frame(now, from, frame);
+        self.voter.handle_frame(now, &boot::name(from), frame);
     }
 
     fn handle_request(&mut self, now: Time, request: RequestId, operation: Operation) {
@@ -173,6 +187,8 @@ impl Program for Member {
     fn handle_work_done(&mut self, now: Time, work: WorkId) {
         match self.done.remove(&work).expect("work is reported once") {
             Done::Persisted(token) => self.voter.handle_persisted(now, token),
+            Done::Held(roster) => self.voter.handle_roster_held(now, roster),
+            Done::Stopped(reason) => self.out.push_back(Effect::Stop { reason }),
             Done::Applied(outputs, installed) => {
                 for output in outputs {
                     self.handle_applier(now, output);
@@ -239,6 +255,14 @@ impl Program for Member {
         Digest(self.applier.view().hash())
     }
 
+    fn takes_part(&self) -> bool {
+        self.voter.roster().is_some()
+    }
+
+    fn tells_rollback(&self, _of: NodeId, disk: &MemoryDisk) -> bool {
+        self.knows_better(disk)
+    }
+
     fn request_timeout(setup: &Setup) -> Option<Duration> {
         Some(setup.request_timeout)
     }
@@ -260,10 +284,16 @@ impl Member {
         self.out.push_back(Effect::Reply { request, reply });
     }
 
+    /// Where the disk of `node` belongs.
+    fn address(&self, node: NodeId) -> Option<NodeId> {
+        let name = self.voter.roster()?.name(node)?;
+        self.addresses.get(name).copied()
+    }
+
     fn start(&mut self, queue: Queue, task: Task) {
         self.next_work += 1;
         let work = WorkId(self.next_work);
-        if queue == Queue::Journal {
+        if matches!(task, Task::Journal { .. }) {
             self.open_journal = Some(work);
         }
         self.tasks.insert(work, task);
@@ -295,6 +325,15 @@ impl Member {
                     facts.push(Fact::Truncated { slot });
                 }
                 (token.map_or(Done::Nothing, Done::Persisted), facts)
+            }
+            Task::Hold(roster) => {
+                directory::hold(&self.files, &mut self.identity, boot::TOKEN, roster.clone()).map_err(disk)?;
+                let facts = vec![boot::disks(&roster, &self.addresses)];
+                (Done::Held(roster), facts)
+            }
+            Task::Refuse(reason) => {
+                directory::refuse(&self.files, &mut self.identity, &reason).map_err(disk)?;
+                (Done::Stopped(reason), Vec::new())
             }
             Task::Apply(item) => self.apply(item),
             Task::Checkpoint(checkpoint) => {
@@ -362,6 +401,9 @@ impl Member {
                 }
             }
             ApplierOutput::ReplyUnknown { sequence } => self.give_up(sequence),
+            ApplierOutput::Registered { node, incarnation } => {
+                self.voter.handle_registered(now, node, incarnation);
+            }
             ApplierOutput::Applied { slot } => {
                 self.voter.handle_applied(now, slot);
                 self.serve();
@@ -389,7 +431,22 @@ impl Member {
 
     fn handle_voter(&mut self, output: VoterOutput) {
         match output {
-            VoterOutput::Send { to, frame } => self.out.push_back(Effect::Send { to, frame }),
+            VoterOutput::Send { to, frame } => {
+                let to = to.iter().filter_map(|node| self.address(*node)).collect();
+                self.out.push_back(Effect::Send { to, frame });
+            }
+            VoterOutput::Introduce { to, frame } => {
+                let to = self.addresses.get(&to).into_iter().copied().collect();
+                self.out.push_back(Effect::Send { to, frame });
+            }
+            VoterOutput::Met { .. } => {}
+            VoterOutput::HoldRoster(roster) => self.start(Queue::Journal, Task::Hold(roster)),
+            VoterOutput::Founded(roster) => {
+                self.checkpoints.found(roster.clone());
+                self.applier.found(roster);
+            }
+            VoterOutput::Stop { reason, remember: true } => self.start(Queue::Journal, Task::Refuse(reason)),
+            VoterOutput::Stop { reason, remember: false } => self.out.push_back(Effect::Stop { reason }),
             VoterOutput::Persist { token, state, mark, records } => {
                 self.journal.append(&state, mark, &records);
                 let new = facts::of_batch(&state, &records).expect("a member reads what it wrote");
@@ -430,6 +487,7 @@ impl Member {
                 self.start(Queue::Transfer, Task::Finish { slot, length });
             }
             VoterOutput::Rejected { from, reason } => {
+                let from = self.addresses.get(&from).copied().unwrap_or(NodeId(0));
                 self.out.push_back(Effect::Fact(Fact::Rejected { from, reason }));
             }
         }

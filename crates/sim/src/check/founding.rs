@@ -1,0 +1,297 @@
+//! Founding: the shipped [`Introductions`] of every founder's process.
+//!
+//! A message arrives at any time or never, also after its sender has died, but not twice: connections do not repeat what
+//! they carry. A crashed founder starts again at once, with what was durable; a founder whose disk is lost
+//! starts again on an empty one. In every state it is tried whether founding completes if nothing breaks any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use synod_member::identity::roster::Roster;
+use synod_member::introduction::hello::{Beginning, Hello, Speaker};
+use synod_member::introduction::{Action as Wanted, Introductions, Me};
+use synod_paxos::config::ClusterId;
+use synod_paxos::node::{Incarnation, NodeId};
+
+use crate::check::fingerprint::Fingerprint;
+use crate::check::{Model, Violation};
+
+const CLUSTER: ClusterId = ClusterId(7);
+
+/// What may break, and how often anything is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// How many founders there are.
+    pub founders: usize,
+    /// Questions that each process asks of each other founder by itself.
+    pub questions: u8,
+    /// Crashes, all together.
+    pub crashes: u8,
+    /// Disks that are replaced by empty ones, all together.
+    pub lost_disks: u8,
+}
+
+/// Founders that introduce themselves to each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Founding(pub Setting);
+
+/// One founder: its disk and its process.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Founder {
+    node: NodeId,
+    starts: u64,
+    held: Option<Roster>,
+    process: Introductions,
+    /// On its way to the disk.
+    writing: Option<Roster>,
+    /// It was told to stop.
+    over: bool,
+    /// Questions asked of each other founder.
+    asked: Vec<u8>,
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Packet {
+    from: usize,
+    to: usize,
+    /// Which of all hellos ever said: they have no order of their own.
+    hello: Fingerprint,
+}
+
+/// Everything that the future depends on.
+#[derive(Clone, Debug)]
+pub struct State {
+    founders: Vec<Founder>,
+    sent: BTreeMap<Packet, (Speaker, Hello)>,
+    crashes: u8,
+    lost_disks: u8,
+    /// Every disk that ever held a roster, with that roster.
+    ever: Vec<(NodeId, Roster)>,
+}
+
+/// What may happen next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A founder asks another.
+    Ask(usize, usize),
+    /// A message arrives.
+    Deliver(usize),
+    /// A founder's roster becomes durable, and its process hears of it.
+    Persist(usize),
+    /// A founder's process dies, and starts again.
+    Crash(usize),
+    /// A founder's disk is lost, and its process starts again on an empty one.
+    LoseDisk(usize),
+}
+
+fn name(at: usize) -> String {
+    ["a", "b", "c", "d", "e"][at].to_owned()
+}
+
+impl Founder {
+    fn new(setting: &Setting, at: usize, node: NodeId, starts: u64, held: Option<Roster>) -> Founder {
+        let me = Me {
+            cluster: CLUSTER,
+            name: name(at),
+            node,
+            starts: vec![Incarnation { start: starts, nonce: starts }],
+            recovered: 0,
+            beginning: Beginning::default(),
+            founds: true,
+            client_urls: Vec::new(),
+        };
+        let process = Introductions::new(me, (0..setting.founders).map(name), held.clone());
+        let asked = vec![0; setting.founders];
+        Founder { node, starts, held, process, writing: None, over: false, asked }
+    }
+}
+
+impl State {
+    /// Carries out what a founder's process wants.
+    fn settle(&mut self, at: usize) {
+        while let Some(wanted) = self.founders[at].process.poll_action() {
+            let founder = &mut self.founders[at];
+            match wanted {
+                Wanted::Send { to, hello } => {
+                    let to = (0..self.founders.len()).find(|at| name(*at) == to).expect("a founder");
+                    let speaker = self.founders[at].process.speaker();
+                    let packet = Packet { from: at, to, hello: Fingerprint::of(&(&speaker, &hello)) };
+                    self.sent.insert(packet, (speaker, *hello));
+                }
+                Wanted::Hold(roster) => founder.writing = Some(roster),
+                Wanted::Met { .. } => {}
+                Wanted::Refused(_) | Wanted::End(_) => (founder.over, founder.writing) = (true, None),
+            }
+        }
+    }
+
+    fn deliver(&mut self, packet: &Packet) {
+        let (speaker, hello) = self.sent.remove(packet).expect("it was sent");
+        let founder = &mut self.founders[packet.to];
+        if !founder.over {
+            let handled = founder.process.handle_hello(&name(packet.from), speaker, hello);
+            handled.expect("the sender is a founder");
+            self.settle(packet.to);
+        }
+    }
+
+    fn persist(&mut self, at: usize) {
+        let founder = &mut self.founders[at];
+        let Some(roster) = founder.writing.take() else { return };
+        founder.held = Some(roster.clone());
+        let entry = (founder.node, roster.clone());
+        if !self.ever.contains(&entry) {
+            self.ever.push(entry);
+            self.ever.sort_by_key(|(node, roster)| (*node, roster.nodes()));
+        }
+        founder.process.handle_held(roster);
+        self.settle(at);
+    }
+
+    fn restart(&mut self, setting: &Setting, at: usize) {
+        let Founder { node, starts, held, .. } = self.founders[at].clone();
+        self.founders[at] = Founder::new(setting, at, node, starts + 1, held);
+        self.settle(at);
+    }
+
+    /// The rosters that are held by a majority of their disks, as `holds` says.
+    fn with_quorum(&self, holds: impl Fn(NodeId, &Roster) -> bool) -> BTreeSet<Vec<NodeId>> {
+        let rosters = self.ever.iter().map(|(_, roster)| roster);
+        let quorate = rosters.filter(|roster| {
+            let nodes = roster.nodes();
+            2 * nodes.iter().filter(|node| holds(**node, roster)).count() > nodes.len()
+        });
+        quorate.map(Roster::nodes).collect()
+    }
+
+    fn check(&self) -> Result<(), Violation> {
+        let broken = |invariant, what| Err(Violation { invariant, what });
+        if let Some((node, roster)) = self.ever.iter().find(|(node, roster)| roster.name(*node).is_none()) {
+            return broken("Roster", format!("disk {node} holds a roster that does not name it: {roster:?}"));
+        }
+        let ever = self.with_quorum(|node, roster| self.ever.contains(&(node, roster.clone())));
+        if ever.len() > 1 {
+            return broken("One founding", format!("two rosters had a quorum each: {ever:?}"));
+        }
+        Ok(())
+    }
+
+    /// Whether founding completes if nothing breaks any more: every process asks, and everything arrives in time.
+    fn completes(&self) -> bool {
+        let mut state = self.clone();
+        for _ in 0..ROUNDS {
+            let held = |node: NodeId, roster: &Roster| {
+                state.founders.iter().any(|founder| founder.node == node && founder.held.as_ref() == Some(roster))
+            };
+            if !state.with_quorum(held).is_empty() {
+                return true;
+            }
+            let mut known: BTreeSet<Packet> = state.sent.keys().cloned().collect();
+            for at in 0..state.founders.len() {
+                state.persist(at);
+                if !state.founders[at].over {
+                    state.founders[at].process.ask();
+                    state.settle(at);
+                }
+            }
+            // Answers to what was just asked, and answers to those.
+            for _ in 0..3 {
+                let new: Vec<Packet> = state.sent.keys().filter(|packet| !known.contains(*packet)).cloned().collect();
+                new.iter().for_each(|packet| state.deliver(packet));
+                known.extend(new);
+            }
+        }
+        false
+    }
+}
+
+/// Rounds of questions after which everything is settled, with room to spare.
+const ROUNDS: usize = 8;
+
+impl Model for Founding {
+    type State = State;
+    type Action = Action;
+
+    fn initial(&self) -> Vec<State> {
+        let founder = |at| Founder::new(&self.0, at, NodeId(at as u64 + 1), 1, None);
+        vec![State {
+            founders: (0..self.0.founders).map(founder).collect(),
+            sent: BTreeMap::new(),
+            crashes: 0,
+            lost_disks: 0,
+            ever: Vec::new(),
+        }]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        for (at, founder) in state.founders.iter().enumerate() {
+            let open = |to: &usize| {
+                *to != at && !founder.over && founder.asked[*to] < self.0.questions && !founder.process.is_complete()
+            };
+            actions.extend((0..self.0.founders).filter(open).map(|to| Action::Ask(at, to)));
+            actions.extend(founder.writing.is_some().then_some(Action::Persist(at)));
+            if state.crashes < self.0.crashes {
+                actions.push(Action::Crash(at));
+            }
+            if state.lost_disks < self.0.lost_disks {
+                actions.push(Action::LoseDisk(at));
+            }
+        }
+        actions.extend((0..state.sent.len()).map(Action::Deliver));
+    }
+
+    fn step(&self, state: &State, action: &Action) -> Result<Option<State>, Violation> {
+        let mut next = state.clone();
+        match *action {
+            Action::Ask(at, to) => {
+                next.founders[at].asked[to] += 1;
+                next.founders[at].process.ask_one(&name(to));
+                next.settle(at);
+            }
+            Action::Deliver(packet) => {
+                let packet = state.sent.keys().nth(packet).expect("one of those sent").clone();
+                next.deliver(&packet);
+            }
+            Action::Persist(at) => next.persist(at),
+            Action::Crash(at) => {
+                next.crashes += 1;
+                next.restart(&self.0, at);
+            }
+            Action::LoseDisk(at) => {
+                next.lost_disks += 1;
+                let founder = &mut next.founders[at];
+                (founder.node, founder.starts, founder.held) = (NodeId(founder.node.0 + 10), 0, None);
+                next.restart(&self.0, at);
+            }
+        }
+        next.check()?;
+        if self.fingerprint(&next) == self.fingerprint(state) {
+            return Ok(None);
+        }
+        if !next.completes() {
+            let what = "nothing breaks any more, and no roster is held by a quorum".to_owned();
+            return Err(Violation { invariant: "Founding completes", what });
+        }
+        Ok(Some(next))
+    }
+
+    fn fingerprint(&self, state: &State) -> Fingerprint {
+        let sent: Vec<&Packet> = state.sent.keys().collect();
+        Fingerprint::of(&(&state.founders, sent, state.crashes, state.lost_disks, &state.ever))
+    }
+
+    fn describe(&self, state: &State, action: &Action) -> String {
+        match *action {
+            Action::Ask(at, to) => format!("{} asks {}", name(at), name(to)),
+            Action::Deliver(packet) => {
+                let (packet, (speaker, hello)) = state.sent.iter().nth(packet).expect("one of those sent");
+                let kind = if hello.answer.is_some() { "answer" } else { "question" };
+                let (from, to) = (name(packet.from), name(packet.to));
+                format!("{to} hears the {kind} of {from}, disk {} start {}", speaker.node, speaker.incarnation)
+            }
+            Action::Persist(at) => format!("the roster is durable at {}", name(at)),
+            Action::Crash(at) => format!("{} crashes and starts again", name(at)),
+            Action::LoseDisk(at) => format!("{} starts again on an empty disk", name(at)),
+        }
+    }
+}
