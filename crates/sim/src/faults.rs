@@ -39,7 +39,7 @@ pub enum Class {
     Pause,
     /// Disks that are slow, stuck, full or fail once.
     Disk,
-    /// Old records that rot or are overwritten, disks that are wiped.
+    /// Old records that rot or are overwritten, disks that are lost.
     Damage,
     /// Clocks that are wrong.
     Clock,
@@ -47,6 +47,8 @@ pub enum Class {
     Client,
     /// State machines that are slow or do nothing.
     Applier,
+    /// Disks that are set back to an earlier copy.
+    Rollback,
 }
 
 impl Class {
@@ -65,6 +67,7 @@ impl Class {
         Class::Clock,
         Class::Client,
         Class::Applier,
+        Class::Rollback,
     ];
 }
 
@@ -107,12 +110,14 @@ impl Profile {
     ];
 
     fn allows(self, class: Class) -> bool {
-        use Class::{Applier, Clock, Clog, Crash, Cut, Damage, Delay, Disk, Duplicate, Loss, Pause, Replay};
+        use Class::{
+            Applier, Clock, Clog, Crash, Cut, Damage, Delay, Disk, Duplicate, Loss, Pause, Replay, Rollback,
+        };
         match self {
             Profile::Calm => false,
             Profile::Network => matches!(class, Loss | Duplicate | Delay | Replay | Clog | Cut),
             Profile::Processes => matches!(class, Crash | Pause | Applier),
-            Profile::Disks => matches!(class, Disk | Damage | Crash),
+            Profile::Disks => matches!(class, Disk | Damage | Rollback | Crash),
             Profile::Clocks => matches!(class, Clock | Pause | Delay),
             Profile::All | Profile::Beyond => true,
         }
@@ -161,8 +166,10 @@ pub enum Fault {
     FlipBit(NodeId),
     /// A write for somewhere else hits an old record.
     Misdirect(NodeId),
-    /// The disk is wiped.
-    Wipe(NodeId),
+    /// The disk is lost, and replaced by an empty one.
+    Replace(NodeId),
+    /// The disk is replaced by an earlier copy of itself.
+    Restore(NodeId),
     /// The clock jumps ahead by so many nanoseconds.
     Jump(NodeId, u64),
     /// The clock goes at this rate until the end.
@@ -191,7 +198,8 @@ impl Fault {
             Fault::FailOperation(node, _) => at(Class::Disk, node, "a disk operation will fail"),
             Fault::FlipBit(node) => at(Class::Damage, node, "a bit of an old record flips"),
             Fault::Misdirect(node) => at(Class::Damage, node, "a misdirected write hits an old record"),
-            Fault::Wipe(node) => at(Class::Damage, node, "disk wiped"),
+            Fault::Replace(node) => at(Class::Damage, node, "disk lost and replaced by an empty one"),
+            Fault::Restore(node) => at(Class::Rollback, node, "disk set back to an earlier copy"),
             Fault::Jump(node, ahead) => {
                 at(Class::Clock, node, &format!("clock jumps {} ms ahead", ahead / MS))
             }
@@ -342,6 +350,7 @@ const TIMED: &[(Class, u64)] = &[
     (Class::Damage, 2_000 * MS),
     (Class::Clock, 1_000 * MS),
     (Class::Applier, 1_000 * MS),
+    (Class::Rollback, 8_000 * MS),
 ];
 
 struct Draw<'a> {
@@ -366,6 +375,8 @@ impl Draw<'_> {
         match class {
             Class::Pause => 20 * MS + self.random.skewed(3_000 * MS),
             Class::Crash => 5 * MS + self.random.skewed(2_000 * MS),
+            // Whoever could tell may die meanwhile.
+            Class::Rollback => 5 * MS + self.random.skewed(500 * MS),
             Class::Clog => 50 * MS + self.random.skewed(3_000 * MS),
             _ => 100 * MS + self.random.skewed(4_000 * MS),
         }
@@ -409,9 +420,11 @@ impl Draw<'_> {
                 match self.random.below(5) {
                     0 | 1 => Fault::FlipBit(node),
                     2 | 3 => Fault::Misdirect(node),
-                    _ => Fault::Wipe(node),
+                    _ => Fault::Replace(node),
                 }
             }
+            Class::Rollback if self.doomed.is_empty() => return None,
+            Class::Rollback => Fault::Restore(*self.random.pick(self.doomed)),
             Class::Clock => match self.random.below(3) {
                 0 => Fault::Jump(node, self.random.skewed(10_000 * MS)),
                 1 => Fault::Jump(node, self.random.skewed(3_600_000 * MS)),

@@ -6,6 +6,7 @@ use synod_journal::MemoryDisk;
 use synod_paxos::node::NodeId;
 
 use crate::clock::Clock;
+use crate::copies::{Copies, Copy};
 use crate::program::{Program, Queue, WorkId};
 use crate::random::Random;
 
@@ -63,8 +64,14 @@ pub struct Machine<P> {
     pub clock: Clock,
     /// Its disk.
     pub disk: MemoryDisk,
-    /// How often an empty disk has replaced its disk.
+    /// How often an empty disk has replaced its disk,
+    pub replaced: u64,
+    /// and how often it had when this one was put in: an earlier copy may be of an earlier disk.
     pub generation: u64,
+    /// Whether an earlier copy has replaced its disk, which has forgotten what came after.
+    pub set_back: bool,
+    /// Earlier copies of its disk.
+    pub copies: Copies,
     /// Its program, if it runs.
     pub program: Option<P>,
     /// How often it was started: what was meant for an earlier run is dropped.
@@ -82,7 +89,7 @@ pub struct Machine<P> {
     pub doom: Option<Doom>,
     /// Whether something that was synced long ago was damaged.
     pub damaged: bool,
-    /// Why it will never come back: its disk was damaged or wiped, and it refuses to take part.
+    /// Why it will not come back unless its disk is replaced: that was damaged, lost or set back.
     pub gone: Option<String>,
     /// When each queue is free again.
     pub free_at: BTreeMap<Queue, u64>,
@@ -101,12 +108,15 @@ const ADDRESS_BITS: u32 = 16;
 
 impl<P: Program> Machine<P> {
     /// A machine that is off, with an empty disk.
-    pub fn new(id: NodeId, clock: Clock, random: Random) -> Machine<P> {
+    pub fn new(id: NodeId, clock: Clock, random: Random, copies: Random) -> Machine<P> {
         Machine {
             id,
             clock,
             disk: MemoryDisk::new(),
+            replaced: 0,
             generation: 0,
+            set_back: false,
+            copies: Copies::new(copies),
             program: None,
             boots: 0,
             held_down: 0,
@@ -145,9 +155,14 @@ impl<P: Program> Machine<P> {
 
     /// The identity for its disk, if that has none yet.
     pub fn disk_id(&self) -> u128 {
-        let low = self.id.0 + (self.generation << ADDRESS_BITS);
+        let low = self.node_id().0;
         let high = Random::new(low, "disk").number() | 1;
         (u128::from(high) << 64) | u128::from(low)
+    }
+
+    /// The half of the disk's identity that names it in a roster.
+    pub fn node_id(&self) -> NodeId {
+        NodeId(self.id.0 + (self.generation << ADDRESS_BITS))
     }
 
     /// The program stops; the disk is left as this death leaves it.
@@ -163,6 +178,27 @@ impl<P: Program> Machine<P> {
             self.disk = self.disk.after_tearing_crash(changes, |_, unsynced| tear(random, unsynced));
         }
         self.disk.repair();
+    }
+
+    /// A copy is kept, of something that a disk with an identity holds.
+    pub fn keep_copy(&mut self) {
+        self.copies.keep(Copy::of(&self.disk, self.generation, self.damaged));
+    }
+
+    /// An empty disk, or an earlier copy, replaces its disk.
+    pub fn put_in(&mut self, copy: Option<Copy>) {
+        self.set_back = copy.is_some();
+        self.replaced += u64::from(copy.is_none());
+        let empty = || Copy { disk: MemoryDisk::new(), generation: self.replaced, damaged: false };
+        let Copy { disk, generation, damaged } = copy.unwrap_or_else(empty);
+        (self.disk, self.generation, self.damaged) = (disk, generation, damaged);
+        self.gone = None;
+        self.old.clear();
+    }
+
+    /// Whether its disk ever was anything else than what its programs made of it.
+    pub fn is_suspect(&self) -> bool {
+        self.damaged || self.set_back || self.replaced > 0
     }
 
     /// Remembers what is synced now.

@@ -1,6 +1,7 @@
 //! The world: one thread, one queue of events, one seed.
 
 mod directing;
+mod disks;
 mod events;
 mod faulting;
 pub mod filter;
@@ -18,6 +19,7 @@ use synod_paxos::quorum::FastQuorumSystem;
 
 use crate::check::Violation;
 use crate::checkers::answers::Answers;
+use crate::checkers::disks::Disks;
 use crate::checkers::executions::Executions;
 use crate::checkers::instances::Instances;
 use crate::checkers::ledger::Ledger;
@@ -151,6 +153,11 @@ pub struct World<P: Program> {
     history: Vec<Call>,
     decided: BTreeMap<usize, u64>,
     answers: Answers,
+    disks: Disks,
+    /// Whether all disks have held the roster.
+    founded: bool,
+    /// Whether no fault strikes any more.
+    calm: bool,
     ledger: Ledger,
     states: States,
     executions: Executions,
@@ -184,7 +191,8 @@ impl<P: Program> World<P> {
         let mut machines = BTreeMap::new();
         for (id, rate) in nodes.iter().zip(&plan.rates) {
             let clock = Clock::new(random.below(UPTIME_MAX), *rate);
-            machines.insert(*id, Machine::new(*id, clock, Random::new(seed, &format!("machine {id}"))));
+            let stream = |purpose| Random::new(seed, &format!("{purpose} {id}"));
+            machines.insert(*id, Machine::new(*id, clock, stream("machine"), stream("copies")));
         }
         let client = |id| (id, Client::new(id, operations, Random::new(seed, &format!("client {id}"))));
         let mut world = World {
@@ -209,6 +217,9 @@ impl<P: Program> World<P> {
             history: Vec::new(),
             decided: BTreeMap::new(),
             answers: Answers::default(),
+            disks: Disks::default(),
+            founded: false,
+            calm: false,
             ledger: Ledger::new(phase2).with_fast_rounds(P::is_fast, fast),
             states: States::default(),
             executions: Executions::default(),
@@ -221,6 +232,8 @@ impl<P: Program> World<P> {
             nodes: nodes.clone(),
         };
         for node in nodes {
+            let disk = world.machines[&node].node_id();
+            world.disks.insert(node, disk, false);
             world.at(0, Event::Boot { node });
         }
         for client in 1..=clients {
@@ -254,10 +267,11 @@ impl<P: Program> World<P> {
         self.machines[&node].gone.as_deref()
     }
 
-    /// Whether a node runs, or will when it is started: one whose disk was damaged refuses to.
+    /// Whether a node runs, or will when it is started: one whose disk was damaged refuses to, and one whose disk was set
+    /// back is refused.
     pub fn can_run(&self, node: NodeId) -> bool {
         let machine = &self.machines[&node];
-        machine.gone.is_none() && (machine.program.is_some() || !machine.damaged)
+        machine.gone.is_none() && !machine.set_back && (machine.program.is_some() || !machine.damaged)
     }
 
     /// What clients asked and were told.

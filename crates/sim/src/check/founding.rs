@@ -181,7 +181,10 @@ impl State {
         let mut state = self.clone();
         for _ in 0..ROUNDS {
             let held = |node: NodeId, roster: &Roster| {
-                state.founders.iter().any(|founder| founder.node == node && founder.held.as_ref() == Some(roster))
+                state
+                    .founders
+                    .iter()
+                    .any(|founder| founder.node == node && founder.held.as_ref() == Some(roster))
             };
             if !state.with_quorum(held).is_empty() {
                 return true;
@@ -196,7 +199,8 @@ impl State {
             }
             // Answers to what was just asked, and answers to those.
             for _ in 0..3 {
-                let new: Vec<Packet> = state.sent.keys().filter(|packet| !known.contains(*packet)).cloned().collect();
+                let new: Vec<Packet> =
+                    state.sent.keys().filter(|packet| !known.contains(*packet)).cloned().collect();
                 new.iter().for_each(|packet| state.deliver(packet));
                 known.extend(new);
             }
@@ -226,7 +230,10 @@ impl Model for Founding {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for (at, founder) in state.founders.iter().enumerate() {
             let open = |to: &usize| {
-                *to != at && !founder.over && founder.asked[*to] < self.0.questions && !founder.process.is_complete()
+                *to != at
+                    && !founder.over
+                    && founder.asked[*to] < self.0.questions
+                    && !founder.process.is_complete()
             };
             actions.extend((0..self.0.founders).filter(open).map(|to| Action::Ask(at, to)));
             actions.extend(founder.writing.is_some().then_some(Action::Persist(at)));
@@ -287,7 +294,10 @@ impl Model for Founding {
                 let (packet, (speaker, hello)) = state.sent.iter().nth(packet).expect("one of those sent");
                 let kind = if hello.answer.is_some() { "answer" } else { "question" };
                 let (from, to) = (name(packet.from), name(packet.to));
-                format!("{to} hears the {kind} of {from}, disk {} start {}", speaker.node, speaker.incarnation)
+                format!(
+                    "{to} hears the {kind} of {from}, disk {} start {}",
+                    speaker.node, speaker.incarnation
+                )
             }
             Action::Persist(at) => format!("the roster is durable at {}", name(at)),
             Action::Crash(at) => format!("{} crashes and starts again", name(at)),

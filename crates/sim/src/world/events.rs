@@ -1,9 +1,11 @@
 //! What each event does.
 
+use synod_paxos::ballot::Ballot;
 use synod_paxos::node::NodeId;
 
 use super::filter::Fate;
 use super::{EFFECTS_MAX, Event, QUEUED_MAX, World, print};
+use crate::check::Violation;
 use crate::machine::{Death, Doom};
 use crate::network::Letter;
 use crate::program::{Effect, Fact, Program, Queue, WorkId};
@@ -54,8 +56,11 @@ impl<P: Program> World<P> {
     }
 
     fn deliver(&mut self, letter: Letter) {
-        let Letter { message, from, to, frame } = letter;
-        let cut = self.network.is_cut((from, to));
+        let Letter { message, from, to, run, frame } = letter;
+        let machine = &self.machines[&to];
+        // A connection ends with its process. Others are tried with what was meant for an earlier one all the same.
+        let missed = machine.set_back && machine.boots != run;
+        let cut = missed || self.network.is_cut((from, to));
         let now = self.machines[&to].clock.show(self.now);
         let Some(program) = self.machine(to).program.as_mut().filter(|_| !cut) else {
             self.record(|| Happening::Dropped { message, to: to.0 });
@@ -85,7 +90,11 @@ impl<P: Program> World<P> {
         match result {
             Ok(facts) => {
                 if queue != Queue::Apply {
-                    self.machine(node).note_synced();
+                    let machine = self.machine(node);
+                    machine.note_synced();
+                    if P::REPLACES_DISKS && !machine.set_back && machine.copies.note_write() {
+                        machine.keep_copy();
+                    }
                     self.record(|| Happening::Written { node: node.0, work: work.0 });
                 }
                 for fact in facts {
@@ -169,7 +178,8 @@ impl<P: Program> World<P> {
     fn send(&mut self, from: NodeId, to: NodeId, frame: &bytes::Bytes) {
         self.next_message += 1;
         self.tally.messages += 1;
-        let letter = Letter { message: self.next_message, from, to, frame: frame.clone() };
+        let run = self.machines[&to].boots;
+        let letter = Letter { message: self.next_message, from, to, run, frame: frame.clone() };
         let fate = self.filter.judge(&letter, || P::describe(frame));
         let arrivals = match fate {
             Some(_) => Vec::new(),
@@ -211,6 +221,11 @@ impl<P: Program> World<P> {
         self.at(at, Event::Work { node, boot, queue, work });
     }
 
+    /// Whether a node may promise and vote.
+    fn speak(&self, node: NodeId) -> Result<(), Violation> {
+        if P::REPLACES_DISKS { self.disks.speak(node) } else { Ok(()) }
+    }
+
     pub(super) fn fact(&mut self, node: NodeId, fact: Fact) {
         if self.records()
             && let Some(text) = super::tell(&fact)
@@ -222,9 +237,13 @@ impl<P: Program> World<P> {
                 self.ledger.propose(command);
                 Ok(())
             }
-            Fact::Promised { ballot } => self.ledger.promise(node, ballot),
+            Fact::Promised { ballot } => {
+                let speaks = if ballot > Ballot::ZERO { self.speak(node) } else { Ok(()) };
+                speaks.and_then(|()| self.ledger.promise(node, ballot))
+            }
             Fact::Voted { slot, ballot, value, commands } => {
-                self.ledger.vote(node, slot, ballot, value, &commands)
+                let speaks = self.speak(node);
+                speaks.and_then(|()| self.ledger.vote(node, slot, ballot, value, &commands))
             }
             Fact::Chosen { slot, value } => self.ledger.claim(node, slot, value),
             Fact::Applied { slot, state, revision, installed } => {
@@ -250,7 +269,11 @@ impl<P: Program> World<P> {
             Fact::Truncated { slot } => self.ledger.truncate(node, slot),
             Fact::Remembers(memory) => {
                 self.states.start(node, memory.checkpoint);
-                self.ledger.remember(node, &memory)
+                // A disk that was set back has forgotten, and may say nothing.
+                match self.machines[&node].set_back {
+                    true => self.ledger.checkpoint(node, memory.checkpoint),
+                    false => self.ledger.remember(node, &memory),
+                }
             }
             Fact::Leads { ballot } => {
                 self.tally.leaders += u64::from(ballot.is_some());
@@ -260,7 +283,7 @@ impl<P: Program> World<P> {
                 };
                 Ok(())
             }
-            Fact::Roster { .. } => Ok(()),
+            Fact::Roster { disks } => self.disks.hold(node, disks),
             Fact::Rejected { from, reason } => {
                 crate::checkers::violated("Messages", format!("{node} rejects what {from} sent: {reason}"))
             }

@@ -1,6 +1,5 @@
 //! The plan's faults, carried out.
 
-use synod_journal::MemoryDisk;
 use synod_paxos::node::NodeId;
 
 use super::{Event, World};
@@ -47,7 +46,9 @@ impl<P: Program> World<P> {
             Fault::FailOperation(node, nth) => self.machine(node).disk.fail_operation(nth),
             Fault::FlipBit(node) => self.flip_bit(node),
             Fault::Misdirect(node) => self.misdirect(node),
-            Fault::Wipe(node) => self.wipe(node),
+            Fault::Replace(node) => self.replace(node),
+            Fault::Restore(node) if P::REPLACES_DISKS => self.restore(node),
+            Fault::Restore(_) => {}
             Fault::Jump(node, ahead) => self.machine(node).clock.jump(world, ahead),
             Fault::Drift(node, rate) => self.machine(node).clock.drift(world, rate),
         }
@@ -65,6 +66,7 @@ impl<P: Program> World<P> {
                     self.relieve(node);
                 }
             }
+            Fault::Replace(node) | Fault::Restore(node) if P::REPLACES_DISKS => self.relieve(node),
             Fault::Pause(node) => self.resume(node),
             Fault::SlowDisk(node, _) => self.machine(node).writer.slow = 1,
             Fault::StuckDisk(node) => self.unstick(node, Queue::Journal),
@@ -108,6 +110,9 @@ impl<P: Program> World<P> {
 
     /// An old record rots. The program notices when it reads it: at its next start.
     fn flip_bit(&mut self, node: NodeId) {
+        if !self.is_founded() {
+            return;
+        }
         let machine = self.machine(node);
         let Some((name, offset, _)) = machine.old_place() else { return };
         machine.damaged = true;
@@ -118,6 +123,9 @@ impl<P: Program> World<P> {
     /// What belongs elsewhere in a file is written over an old record: most often exactly where one begins, so that
     /// what is there now is whole, and in the wrong place.
     fn misdirect(&mut self, node: NodeId) {
+        if !self.is_founded() {
+            return;
+        }
         let machine = self.machine(node);
         let Some((name, offset, old)) = machine.old_place() else { return };
         let Some(bytes) = machine.disk.contents(&name) else { return };
@@ -137,20 +145,9 @@ impl<P: Program> World<P> {
         }
     }
 
-    /// The disk is gone, and with it the member: it may never come back under its name.
-    fn wipe(&mut self, node: NodeId) {
-        let machine = self.machine(node);
-        machine.held_down += 1;
-        machine.gone = Some("its disk was wiped".to_owned());
-        machine.damaged = true;
-        if machine.program.is_some() {
-            self.die(node, crate::machine::Death::Process);
-        }
-        self.machine(node).disk = MemoryDisk::new();
-    }
-
     /// No fault begins any more, and those under way end.
     pub fn calm_down(&mut self) {
+        self.calm = true;
         self.network.weather = Weather::FAIR;
         self.habits = ClientHabits { reply_loss: 0, slow_reader: 0, large: 0 };
         let events = std::mem::take(&mut self.events).into_vec();
@@ -171,6 +168,9 @@ impl<P: Program> World<P> {
             let machine = self.machine(node);
             machine.doom = None;
             machine.disk.repair();
+            if machine.set_back && machine.program.is_none() && machine.gone.is_none() {
+                self.wait_to_be_told(node);
+            }
         }
     }
 

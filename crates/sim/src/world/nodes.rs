@@ -15,6 +15,10 @@ impl<P: Program> World<P> {
         if machine.held_down > 0 || machine.program.is_some() || machine.gone.is_some() {
             return;
         }
+        if machine.set_back && !self.would_be_told(node) {
+            return self.wait_to_be_told(node);
+        }
+        let machine = self.machine(node);
         machine.boots += 1;
         let seed = machine.random.number();
         let boot = Boot {
@@ -32,6 +36,9 @@ impl<P: Program> World<P> {
                 machine.program = Some(program);
                 // What a start has found is durable and no longer new.
                 machine.note_synced();
+                if P::REPLACES_DISKS && !machine.set_back {
+                    machine.keep_copy();
+                }
                 self.note(7, node.0, 0);
                 self.record(|| Happening::Fault { node: Some(node.0), text: "starts".to_owned() });
                 self.settle(node);
@@ -45,7 +52,9 @@ impl<P: Program> World<P> {
             }
             Err(BootError::Refused(reason)) => {
                 self.record(|| Happening::Fault { node: Some(node.0), text: format!("refuses: {reason}") });
-                if !self.machines[&node].damaged {
+                let machine = &self.machines[&node];
+                // One that was refused as set back remembers that.
+                if !machine.damaged && !machine.set_back {
                     self.violate(
                         "Durability",
                         format!("{node} refuses to start, and nothing was damaged: {reason}"),
@@ -78,12 +87,13 @@ impl<P: Program> World<P> {
             let later = self.now + 5_000_000 + self.random.below(300_000_000);
             self.at(later, Event::Boot { node });
         }
+        self.take_down_set_back();
     }
 
     /// A node's program stops for good by its own decision, which only a disk that is not what it was can justify.
     pub(super) fn stop_for_good(&mut self, node: NodeId, reason: String) {
         self.record(|| Happening::Fault { node: Some(node.0), text: format!("stops for good: {reason}") });
-        if !self.machines[&node].damaged {
+        if !self.machines[&node].is_suspect() {
             self.violate("Durability", format!("{node} stops for good, and its disk is as it was: {reason}"));
         }
         self.machine(node).gone = Some(reason);
