@@ -113,11 +113,10 @@ async fn receive(local: &Local, admitted: Admitted) {
     info!(peer = %local.describe(from), "a peer is connected to us");
     let receiving = async {
         loop {
-            match timeout(SILENCE_MAX, reader.next(FRAME_MAX)).await {
-                Ok(Ok(frame)) if frame.is_empty() => {}
-                Ok(Ok(frame)) => local.deliver(from, frame),
-                Ok(Err(error)) => return error.to_string(),
-                Err(_) => return "nothing came for too long".to_owned(),
+            match reader.next_unless_silent(FRAME_MAX, SILENCE_MAX).await {
+                Ok(frame) if frame.is_empty() => {}
+                Ok(frame) => local.deliver(from, frame),
+                Err(error) => return error.to_string(),
             }
         }
     };

@@ -9,6 +9,8 @@ mod accept;
 mod dial;
 mod handshake;
 mod queue;
+#[cfg(test)]
+mod silence_tests;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -38,7 +40,7 @@ const FRAME_MAX: usize = synod_member::wire::FRAME_BYTES_MAX;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
 /// A side with nothing to say says so this often.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
-/// A connection on which nothing was heard, or nothing could be written, for so long is given up.
+/// A connection on which not one byte came for so long is given up, by the end that listens. A frame may take longer.
 const SILENCE_MAX: Duration = Duration::from_secs(4);
 /// Rejections are logged at most this often; all are counted.
 const LOG_EVERY: Duration = Duration::from_secs(5);
