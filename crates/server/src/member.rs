@@ -28,7 +28,7 @@ use crate::cluster::{Founding, Url};
 use crate::data_dir::{DataDir, Identity};
 use crate::handle::MemberHandle;
 use crate::inbox::Inbox;
-use crate::peers::{Peers, PeersConfig};
+use crate::peers::{Peers, PeersConfig, PeersLoop};
 use crate::shared::{Shared, Waiters};
 use crate::voter_loop::{Queues, VoterLoop};
 use crate::{applier_loop, checkpoint_loop, clock, journal_loop};
@@ -135,7 +135,7 @@ impl RunningMember {
 
         let inbox = Arc::new(Inbox::default());
         let members = members(&config.founding, identity);
-        let peers = start_peers(&config, identity, &members, peer_listeners, &inbox)?;
+        let (peers, connections) = peers(&config, identity, &members, peer_listeners, &inbox)?;
         let shared = Arc::new(Shared {
             cluster: identity.cluster,
             id: identity.id,
@@ -160,6 +160,7 @@ impl RunningMember {
             threads: Vec::new(),
             _data_dir: data_dir.clone(),
         };
+        member.spawn("synod-peers", move |_, _| connections.run())?;
         member.spawn("synod-journal", move |shared, queues| journal_loop::run(journal, shared, queues))?;
         member.spawn("synod-applier", applier_loop::run)?;
         let checkpoints = data_dir.clone();
@@ -281,13 +282,13 @@ fn members(founding: &Founding, identity: &Identity) -> BTreeMap<NodeId, (String
     described.collect()
 }
 
-fn start_peers(
+fn peers(
     config: &MemberConfig,
     identity: &Identity,
     members: &BTreeMap<NodeId, (String, Vec<Url>)>,
     listeners: Vec<TcpListener>,
     inbox: &Arc<Inbox>,
-) -> Result<Peers, StartError> {
+) -> Result<(Peers, PeersLoop), StartError> {
     let peers = PeersConfig {
         cluster: identity.cluster,
         id: identity.id,
@@ -297,7 +298,7 @@ fn start_peers(
     };
     let inbox = inbox.clone();
     let deliver = Box::new(move |from, frame| inbox.frame(from, frame));
-    Peers::start(peers, listeners, deliver).map_err(StartError::System)
+    Peers::new(peers, listeners, deliver).map_err(StartError::System)
 }
 
 /// Opens ports. `purpose` is said if one cannot be had.

@@ -40,7 +40,8 @@ enum DialError {
 }
 
 /// Keeps a connection to `to` for ever.
-pub(crate) async fn dial_loop(local: Arc<Local>, to: NodeId, urls: Vec<Url>, queue: Arc<PeerQueue>) {
+pub(crate) async fn dial_loop(local: Arc<Local>, to: NodeId, queue: Arc<PeerQueue>) {
+    let (_, urls) = &local.config.members[&to];
     let mut pause = PAUSE_FIRST;
     for url in urls.iter().cycle() {
         let begun = Instant::now();

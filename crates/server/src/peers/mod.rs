@@ -10,15 +10,15 @@ mod dial;
 mod handshake;
 mod queue;
 #[cfg(test)]
-mod silence_tests;
+mod tests;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -26,7 +26,9 @@ use parking_lot::Mutex;
 use synod_member::wire::Hello;
 use synod_paxos::config::ClusterId;
 use synod_paxos::node::{Incarnation, NodeId};
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::cluster::Url;
@@ -164,28 +166,34 @@ pub struct PeerStats {
     pub unheard: u64,
 }
 
-/// The running connections. Dropping it ends them.
+/// The connections of a member. Dropping it ends them.
 pub(crate) struct Peers {
     local: Arc<Local>,
     queues: BTreeMap<NodeId, Arc<PeerQueue>>,
-    running: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+/// What the thread of the connections does.
+pub(crate) struct PeersLoop {
+    runtime: Runtime,
+    local: Arc<Local>,
+    queues: BTreeMap<NodeId, Arc<PeerQueue>>,
+    listeners: Vec<tokio::net::TcpListener>,
+    stopped: oneshot::Receiver<()>,
 }
 
 impl Peers {
-    /// Starts the thread. `deliver` is called on it, and must not block.
+    /// Prepares the connections; [`PeersLoop::run`] makes them. `deliver` is called on its thread, and must not block.
     ///
     /// # Errors
-    /// If the system gives no thread, no event queue or no use of the listeners.
-    pub(crate) fn start(
+    /// If the system gives no event queue or no use of the listeners.
+    pub(crate) fn new(
         config: PeersConfig,
         listeners: Vec<TcpListener>,
         deliver: Deliver,
-    ) -> io::Result<Peers> {
-        let others: Vec<_> = config.members.iter().filter(|(id, _)| **id != config.id).collect();
-        let queues: BTreeMap<NodeId, Arc<PeerQueue>> =
-            others.iter().map(|(id, _)| (**id, Arc::default())).collect();
-        let addresses: BTreeMap<NodeId, Vec<Url>> =
-            others.iter().map(|(id, (_, urls))| (**id, urls.clone())).collect();
+    ) -> io::Result<(Peers, PeersLoop)> {
+        let others = config.members.keys().filter(|id| **id != config.id);
+        let queues: BTreeMap<NodeId, Arc<PeerQueue>> = others.map(|id| (*id, Arc::default())).collect();
         let client_urls = BTreeMap::from([(config.id, config.client_urls.clone())]);
         let local = Arc::new(Local {
             config,
@@ -205,23 +213,9 @@ impl Peers {
             usable.collect::<io::Result<_>>()?
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let (shared, dialed) = (local.clone(), queues.clone());
-        let thread = std::thread::Builder::new().name("synod-peers".into()).spawn(move || {
-            runtime.block_on(async move {
-                for listener in listeners {
-                    tokio::spawn(accept::accept_loop(shared.clone(), listener));
-                }
-                for (id, urls) in addresses {
-                    let queue = dialed[&id].clone();
-                    tokio::spawn(dial::dial_loop(shared.clone(), id, urls, queue));
-                }
-                // An error means that the sender is gone, which is a stop as well.
-                let _ = stopped.await;
-            });
-            // A name look-up under way must not hold the stop up.
-            runtime.shutdown_background();
-        })?;
-        Ok(Peers { local, queues, running: Mutex::new(Some((stop, thread))) })
+        let connections =
+            PeersLoop { runtime, local: local.clone(), queues: queues.clone(), listeners, stopped };
+        Ok((Peers { local, queues, stop: Mutex::new(Some(stop)) }, connections))
     }
 
     /// Sends a frame once [`Peers::flush`] is called. One for nobody known is dropped.
@@ -253,19 +247,49 @@ impl Peers {
         self.local.reject(&format!("{} sent something that cannot be", self.local.describe(from)), &reason);
     }
 
-    /// Ends all connections and frees the ports.
+    /// Ends all connections and frees the ports; [`PeersLoop::run`] returns then.
     pub(crate) fn stop(&self) {
-        let running = self.running.lock().take();
-        if let Some((stop, thread)) = running {
-            drop(stop);
-            // It panics only if a bug took the runtime down; the connections are gone either way.
-            let _ = thread.join();
+        self.stop.lock().take();
+    }
+}
+
+impl PeersLoop {
+    /// Keeps the connections until [`Peers::stop`].
+    ///
+    /// # Panics
+    /// If a task of a connection did: a bug ends the thread, and with it the member.
+    pub(crate) fn run(self) {
+        let PeersLoop { runtime, local, queues, listeners, stopped } = self;
+        let panic = runtime.block_on(async move {
+            let mut tasks = JoinSet::new();
+            for listener in listeners {
+                tasks.spawn(accept::accept_loop(local.clone(), listener));
+            }
+            for (id, queue) in queues {
+                tasks.spawn(dial::dial_loop(local.clone(), id, queue));
+            }
+            tokio::select! {
+                // An error means that the sender is gone: this is how it is stopped.
+                _ = stopped => None,
+                panic = first_panic(&mut tasks) => Some(panic),
+            }
+        });
+        // A name look-up under way must not hold the end up.
+        runtime.shutdown_background();
+        if let Some(panic) = panic {
+            std::panic::resume_unwind(panic);
         }
     }
 }
 
-impl Drop for Peers {
-    fn drop(&mut self) {
-        self.stop();
+/// Waits until one of `tasks` panics. Never ends if they end otherwise.
+async fn first_panic(tasks: &mut JoinSet<()>) -> Box<dyn Any + Send> {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended
+            && let Ok(panic) = error.try_into_panic()
+        {
+            return panic;
+        }
     }
+    std::future::pending().await
 }

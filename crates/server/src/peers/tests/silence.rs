@@ -1,14 +1,8 @@
 //! Silence is measured by bytes: a slow link is used, however long one frame takes; a silent one is given up.
 
-use std::io;
-use std::net::SocketAddr;
-
-use synod_frames::{FrameReader, write_frames};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
-use super::handshake::{Answer, INTRODUCTION_MAX};
 use super::*;
 
 /// More than the system's buffers take, so that the writer waits as well.
@@ -18,41 +12,6 @@ const RATE: usize = 700 << 10;
 /// What they pass at once.
 const PIECE: usize = 16 << 10;
 const BUFFER: u32 = 256 << 10;
-const PATIENCE: Duration = Duration::from_secs(120);
-
-const NAMES: [&str; 2] = ["m1", "m2"];
-const IDS: [NodeId; 2] = [NodeId(1), NodeId(2)];
-
-/// One of two members: where it listens, and where each is looked for.
-fn config(index: usize, looked_for: [SocketAddr; 2]) -> PeersConfig {
-    let members = (0..2).map(|member| {
-        let address = looked_for[member];
-        (IDS[member], (NAMES[member].to_owned(), vec![Url::new(address.ip().to_string(), address.port())]))
-    });
-    PeersConfig {
-        cluster: ClusterId(7),
-        id: IDS[index],
-        incarnation: Incarnation(1),
-        client_urls: Vec::new(),
-        members: members.collect(),
-    }
-}
-
-/// The lengths of the frames that came.
-type Came = Arc<Mutex<Vec<usize>>>;
-
-fn start(index: usize, listener: TcpListener, looked_for: [SocketAddr; 2]) -> (Peers, Came) {
-    let came = Came::default();
-    let log = came.clone();
-    let deliver = Box::new(move |_, frame: Bytes| log.lock().push(frame.len()));
-    (Peers::start(config(index, looked_for), vec![listener], deliver).unwrap(), came)
-}
-
-fn loopback() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    (listener, address)
-}
 
 /// Stands in front of `to`: what a dialer sends arrives at [`RATE`], what it is sent at once.
 fn slow_link(to: SocketAddr) -> SocketAddr {
@@ -90,6 +49,16 @@ async fn trickle(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<
     }
 }
 
+/// The lengths of the frames that came.
+type Came = Arc<Mutex<Vec<usize>>>;
+
+fn start(index: usize, listener: TcpListener, looked_for: [SocketAddr; 2]) -> (Running, Came) {
+    let came = Came::default();
+    let log = came.clone();
+    let deliver = Box::new(move |_, frame: Bytes| log.lock().push(frame.len()));
+    (Running::start(index, listener, looked_for, deliver), came)
+}
+
 /// Sends a frame to the other, and again whenever it is lost with its connection, until it came.
 async fn send_until_it_comes(peers: &Peers, to: NodeId, came: &Came) {
     let frame = Bytes::from(vec![1; FRAME_BYTES]);
@@ -115,29 +84,21 @@ async fn a_frame_that_takes_longer_than_silence_may_last_arrives_in_either_direc
     let (first, came_to_first) = start(0, first, looked_for);
     let (second, came_to_second) = start(1, second, looked_for);
     tokio::join!(
-        send_until_it_comes(&first, IDS[1], &came_to_second),
-        send_until_it_comes(&second, IDS[0], &came_to_first),
+        send_until_it_comes(&first.peers, IDS[1], &came_to_second),
+        send_until_it_comes(&second.peers, IDS[0], &came_to_first),
     );
 }
 
 #[tokio::test]
 async fn a_peer_that_falls_silent_within_a_frame_is_given_up() {
-    let (listener, address) = loopback();
-    let (_, nowhere) = loopback();
-    let (peers, came) = start(0, listener, [address, nowhere]);
-    let dialer = TcpStream::connect(address).await.unwrap();
-    let (reads, mut writes) = dialer.into_split();
-    let mut reads = FrameReader::new(reads);
-    let hello = Hello { cluster: ClusterId(7), from: IDS[1], to: IDS[0], incarnation: Incarnation(1) };
-    let introduction = Introduction { hello, client_urls: Vec::new() }.encode();
-    write_frames(&mut writes, &[introduction]).await.unwrap();
-    Answer::decode(reads.next(INTRODUCTION_MAX).await.unwrap()).unwrap();
+    let ((listener, address), (_, nowhere)) = (loopback(), loopback());
+    let (_running, came) = start(0, listener, [address, nowhere]);
+    let (mut reads, mut writes) = dial(address).await;
     writes.write_all(&[100, 0, 0, 0, b'a']).await.unwrap();
     // Signs of life come until it gives up.
     let ended = async { while reads.next(0).await.is_ok() {} };
     tokio::time::timeout(PATIENCE, ended).await.expect("a silent connection is never given up");
     assert!(came.lock().is_empty());
-    drop(peers);
 }
 
 #[tokio::test]
@@ -145,19 +106,13 @@ async fn a_peer_that_says_nothing_is_given_up_though_much_waits_to_be_written() 
     let ((own, own_at), (listener, address)) = (loopback(), loopback());
     listener.set_nonblocking(true).unwrap();
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    let (peers, _) = start(0, own, [own_at, address]);
-    let (silent, _) = listener.accept().await.unwrap();
-    let (reads, mut writes) = silent.into_split();
-    let mut reads = FrameReader::new(reads);
-    reads.next(INTRODUCTION_MAX).await.unwrap();
-    let hello = Hello { cluster: ClusterId(7), from: IDS[1], to: IDS[0], incarnation: Incarnation(1) };
-    let welcome = Answer::Welcome(Introduction { hello, client_urls: Vec::new() });
-    write_frames(&mut writes, &[welcome.encode()]).await.unwrap();
+    let (running, _) = start(0, own, [own_at, address]);
+    let _silent = welcome(&listener).await;
     let never = Came::default();
     let again = async {
         tokio::select! {
             _ = listener.accept() => {}
-            () = send_until_it_comes(&peers, IDS[1], &never) => {}
+            () = send_until_it_comes(&running.peers, IDS[1], &never) => {}
         }
     };
     tokio::time::timeout(PATIENCE, again).await.expect("a silent connection is never given up");
