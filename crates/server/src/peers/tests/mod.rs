@@ -1,0 +1,81 @@
+//! Two members' connections on loopback, and ends of connections that are played by the test.
+
+mod bugs;
+mod silence;
+
+use std::net::SocketAddr;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use synod_frames::{FrameReader, write_frames};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::handshake::{Answer, INTRODUCTION_MAX};
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const NAMES: [&str; 2] = ["m1", "m2"];
+const IDS: [NodeId; 2] = [NodeId(1), NodeId(2)];
+
+/// One of two members, and where each is looked for.
+fn config(index: usize, looked_for: [SocketAddr; 2]) -> PeersConfig {
+    let members = (0..2).map(|member| {
+        let address = looked_for[member];
+        (IDS[member], (NAMES[member].to_owned(), vec![Url::new(address.ip().to_string(), address.port())]))
+    });
+    PeersConfig {
+        cluster: ClusterId(7),
+        id: IDS[index],
+        incarnation: Incarnation(1),
+        client_urls: Vec::new(),
+        members: members.collect(),
+    }
+}
+
+/// The connections of one member. They end with it.
+struct Running {
+    peers: Peers,
+    thread: JoinHandle<()>,
+}
+
+impl Running {
+    fn start(index: usize, listener: TcpListener, looked_for: [SocketAddr; 2], deliver: Deliver) -> Running {
+        let (peers, connections) = Peers::new(config(index, looked_for), vec![listener], deliver).unwrap();
+        Running { peers, thread: std::thread::spawn(move || connections.run()) }
+    }
+}
+
+fn loopback() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+type Connection = (FrameReader<OwnedReadHalf>, OwnedWriteHalf);
+
+/// What the member of this index says of itself to the other.
+fn introduction(index: usize) -> Introduction {
+    let hello =
+        Hello { cluster: ClusterId(7), from: IDS[index], to: IDS[1 - index], incarnation: Incarnation(1) };
+    Introduction { hello, client_urls: Vec::new() }
+}
+
+/// The second member dials the first.
+async fn dial(address: SocketAddr) -> Connection {
+    let (reads, mut writes) = TcpStream::connect(address).await.unwrap().into_split();
+    let mut reads = FrameReader::new(reads);
+    write_frames(&mut writes, &[introduction(1).encode()]).await.unwrap();
+    Answer::decode(reads.next(INTRODUCTION_MAX).await.unwrap()).unwrap();
+    (reads, writes)
+}
+
+/// The second member welcomes the first, who dials.
+async fn welcome(listener: &tokio::net::TcpListener) -> Connection {
+    let (reads, mut writes) = listener.accept().await.unwrap().0.into_split();
+    let mut reads = FrameReader::new(reads);
+    reads.next(INTRODUCTION_MAX).await.unwrap();
+    write_frames(&mut writes, &[Answer::Welcome(introduction(1)).encode()]).await.unwrap();
+    (reads, writes)
+}
