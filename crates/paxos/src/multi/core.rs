@@ -6,7 +6,6 @@
 use std::collections::VecDeque;
 
 use synod_probe::{mark, mutant};
-use thiserror::Error;
 
 use crate::ballot::Ballot;
 use crate::durable::{Gate, Sealed, Token};
@@ -16,10 +15,11 @@ use crate::multi::election::{Election, Leading, PreCheck};
 use crate::multi::entry::{Command, Entry};
 use crate::multi::leader::{Leader, Proposal, Recovery, Window};
 use crate::multi::learner::Learner;
-use crate::multi::message::{Health, Message, Promise, Report};
+use crate::multi::message::{Health, Message, Promise};
 use crate::multi::reads::{Confirmations, Readers, Ticket};
 use crate::multi::record::{HardState, Record, Recovered};
 use crate::multi::recovery::remember;
+use crate::multi::rejection::{self, Rejection};
 use crate::node::{Incarnation, NodeId};
 use crate::slot::Slot;
 
@@ -64,52 +64,6 @@ pub enum Output<C> {
         truncated: Slot,
     },
 }
-
-/// Why a message was refused: a peer's garbage or misbehaviour, never a reason to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Rejection {
-    /// The sender is not of this configuration.
-    #[error("{0} is no member of this configuration")]
-    Stranger(NodeId),
-    /// Only the owner of a ballot speaks for it.
-    #[error("{from} speaks for {ballot}, which is not its own")]
-    NotItsBallot {
-        /// Who sent it.
-        from: NodeId,
-        /// The ballot used.
-        ballot: Ballot,
-    },
-    /// A round nobody could have reached.
-    #[error("ballot {0} is beyond any that could have been used")]
-    BallotTooHigh(Ballot),
-    /// A slot that does not exist, or one absurdly far ahead.
-    #[error("{slot} is out of reach: chosen through {heard}")]
-    SlotOutOfReach {
-        /// Which slot.
-        slot: Slot,
-        /// The last slot anybody said is chosen.
-        heard: Slot,
-    },
-    /// A promise whose contents contradict its ballot or order.
-    #[error("the promise of {ballot} by {from} contradicts itself")]
-    BadPromise {
-        /// Who sent it.
-        from: NodeId,
-        /// The ballot promised.
-        ballot: Ballot,
-    },
-    /// A read of somebody who is no member.
-    #[error("{from} asks or answers for the reads of {node}, which is no member")]
-    StrangersRead {
-        /// Who sent it.
-        from: NodeId,
-        /// Whose read it is.
-        node: NodeId,
-    },
-}
-
-/// How far ahead of the chosen prefix a slot may be before it is taken for garbage.
-pub const SLOTS_AHEAD_MAX: u64 = 1 << 20;
 
 /// Acceptor, learner and, at times, leader of one node, with the messages and writes between them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -346,7 +300,8 @@ impl<C: Command> Core<C> {
     /// # Errors
     /// A [`Rejection`] if no correct node could have sent it. It has then changed nothing.
     pub fn handle_message(&mut self, from: NodeId, message: Message<C>) -> Result<(), Rejection> {
-        self.check(from, &message)?;
+        let collecting = self.leader.as_ref().filter(|leader| !leader.is_leading()).map(Leader::ballot);
+        rejection::check(&self.membership, self.learner.heard(), collecting, from, &message)?;
         match message {
             Message::Prepare { ballot, from: first } => self.handle_prepare(from, ballot, first),
             Message::Promise(promise) => self.handle_promise(from, promise),
@@ -386,63 +341,6 @@ impl<C: Command> Core<C> {
             Message::ReadIndexReply { read, slot } => self.handle_read_index_reply(read, slot),
         }
         Ok(())
-    }
-
-    fn check(&self, from: NodeId, message: &Message<C>) -> Result<(), Rejection> {
-        if !self.membership.contains(from) {
-            return Err(Rejection::Stranger(from));
-        }
-        let spoken = message.speaks_for();
-        if let Some(ballot) = spoken.filter(|ballot| ballot.node != from) {
-            return Err(Rejection::NotItsBallot { from, ballot });
-        }
-        if let Some(ballot) = spoken.or(message.mentions()).filter(|ballot| ballot.round > Ballot::ROUND_MAX)
-        {
-            return Err(Rejection::BallotTooHigh(ballot));
-        }
-        let heard = self.learner.heard();
-        let (lowest, highest) = message.slots();
-        if highest > Slot::MAX || lowest == Some(Slot::ZERO) {
-            return Err(Rejection::SlotOutOfReach { slot: highest, heard });
-        }
-        match message {
-            Message::Accept { slot, .. } if self.is_out_of_reach(*slot) => {
-                Err(Rejection::SlotOutOfReach { slot: *slot, heard })
-            }
-            Message::Promise(promise) => self.check_promise(from, promise),
-            Message::ReadIndex { read } | Message::ReadIndexReply { read, .. }
-                if !self.membership.contains(read.node) =>
-            {
-                Err(Rejection::StrangersRead { from, node: read.node })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn is_out_of_reach(&self, slot: Slot) -> bool {
-        slot.0 > self.learner.heard().0.saturating_add(SLOTS_AHEAD_MAX)
-    }
-
-    fn check_promise(&self, from: NodeId, promise: &Promise<C>) -> Result<(), Rejection> {
-        let ordered = promise.reports.is_sorted_by(|(a, _), (b, _)| a < b);
-        let above = promise
-            .reports
-            .first()
-            .is_none_or(|(slot, _)| *slot >= promise.from && *slot > promise.chosen && *slot != Slot::ZERO);
-        let near = promise.reports.last().is_none_or(|(slot, _)| {
-            slot.0 <= promise.chosen.max(self.learner.heard()).0.saturating_add(SLOTS_AHEAD_MAX)
-        });
-        // A promise repeated after this leader's own proposals reports them; it comes too late to count.
-        let late = self.leader.as_ref().is_none_or(|l| l.ballot() != promise.ballot || l.is_leading());
-        let below = promise.reports.iter().all(|(_, report)| match report {
-            Report::Vote(vote) => vote.ballot < promise.ballot,
-            Report::Chosen(_) => true,
-        });
-        if ordered && above && near && (below || late) {
-            Ok(())
-        } else {
-            Err(Rejection::BadPromise { from, ballot: promise.ballot })
-        }
     }
 
     // ---- acceptor ---------------------------------------------------------------------------------

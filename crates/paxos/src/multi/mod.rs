@@ -15,5 +15,6 @@ mod read_index;
 pub mod reads;
 pub mod record;
 mod recovery;
+pub mod rejection;
 pub mod replica;
 pub mod stranded;
