@@ -446,8 +446,7 @@ impl Voter {
     pub fn handle_applied(&mut self, now: Time, slot: Slot) {
         self.now = now;
         self.applied = self.applied.max(slot);
-        let lag = self.handed_over.0.saturating_sub(self.applied.0);
-        self.replica.set_applier_stalled(lag > APPLIER_LAG_MAX);
+        self.replica.handle_applied(slot);
     }
 
     /// A checkpoint of this member through `slot` is durable: the log below can go.

@@ -263,8 +263,11 @@ fn garbage_is_refused_by_name_and_changes_nothing() {
         promised: None,
         leader: Some(ballot(u64::MAX)),
         happy: true,
-        chosen: Slot(1),
+        holds: Slot(1),
+        knows: Slot(1),
+        truncated: Slot::ZERO,
         stalled: false,
+        electable: true,
     };
     let far = Slot(SLOTS_AHEAD_MAX + 1);
     let accept = |slot| Message::Accept { ballot: ballot(1), slot, entry: Entry::Noop, commit: Slot::ZERO };

@@ -132,6 +132,8 @@ impl<C: Command> Forwarding<C> {
             }
             LogOutput::Chosen { slot, entry } => {
                 self.executed = slot;
+                // The state machine of a replica executes at once.
+                self.replica.handle_applied(slot);
                 match entry.commands() {
                     [] => return,
                     commands => Output::Execute { commands: commands.to_vec() },

@@ -3,11 +3,14 @@
 //! `docs/protocols/multi.md` is the page about it: glossary, messages, diagram, invariants.
 
 pub mod acceptor;
+mod backlog;
 mod catch_up;
 pub mod core;
 pub mod election;
 pub mod entry;
 pub mod forwarding;
+mod giving_way;
+mod holding;
 pub mod leader;
 pub mod learner;
 pub mod message;
@@ -17,4 +20,5 @@ pub mod record;
 mod recovery;
 pub mod rejection;
 pub mod replica;
+mod rounds;
 pub mod stranded;
