@@ -548,9 +548,8 @@ impl Voter {
     pub fn handle_applied(&mut self, now: Time, slot: Slot) {
         self.now = now;
         self.applied = self.applied.max(slot);
-        let lag = self.handed_over.0.saturating_sub(self.applied.0);
         if let Some(replica) = &mut self.replica {
-            replica.set_applier_stalled(lag > APPLIER_LAG_MAX);
+            replica.handle_applied(slot);
         }
     }
 

@@ -84,8 +84,12 @@ marks! {
     LeaderSteppedDown,
     /// A leader learned that another value was chosen than the one it had proposed, and gave up its ballot.
     LeaderLostBallot,
-    /// A leader whose disk or applier was too far behind made way for a healthier member.
+    /// A leader that was stalled made way for a healthier member.
     StalledLeaderMadeWay,
+    /// A member that was stalled did not offer itself, for a healthier one was there.
+    StalledMemberWaited,
+    /// A leader's commit notice spoke of slots that the leader did not hold.
+    NoticeBeyondHeld,
     /// A leader sent proposals again that were not answered.
     ProposalSentAgain,
     /// A leader had commands and no room for them in its window.
@@ -98,6 +102,8 @@ marks! {
     FetchedSlotTruncated,
     /// A read waited for slots that the leader had recovered but not yet seen chosen.
     ReadWaitedForRecoveredSlots,
+    /// A read's index lay above what the leader held.
+    ReadIndexBeyondHeld,
     /// A read came while a round of confirmation was under way and waited for the next.
     ReadWaitedForNextRound,
     /// A leadership ended with reads not confirmed.
