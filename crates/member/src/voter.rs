@@ -68,9 +68,22 @@ pub enum WriteFailure {
     /// Not taken: larger than a slot may be.
     #[error("the command is larger than a slot may be")]
     TooLarge,
+    /// Given up in time, and never offered to any leader: it certainly does not happen.
+    #[error("no leader to offer the command to")]
+    NotOffered,
     /// No answer in time; it may or may not happen.
     #[error("no answer in time, the outcome is unknown")]
     TimedOut,
+}
+
+impl WriteFailure {
+    /// Whether the write certainly does not happen. Of anything that was offered to a leader that cannot be said.
+    pub fn is_refusal(self) -> bool {
+        match self {
+            WriteFailure::TooManyRequests | WriteFailure::TooLarge | WriteFailure::NotOffered => true,
+            WriteFailure::TimedOut => false,
+        }
+    }
 }
 
 /// Why a read was not confirmed.
@@ -172,14 +185,16 @@ pub enum VoterOutput {
         /// The part.
         bytes: Bytes,
     },
-    /// The received checkpoint is complete: sync it, give it its final name, check and load it, then call
-    /// `handle_checkpoint_received`.
+    /// The received checkpoint is complete: sync it, read it back, load it and give it its final name, then call
+    /// `handle_checkpoint_received`; or remove it, if it is none, and call `handle_checkpoint_refused`.
     FinishCheckpoint {
         /// The checkpoint's slot.
         slot: Slot,
         /// Its size in bytes.
         length: u64,
     },
+    /// No more parts of the checkpoint that is being stored come: remove what there is of it.
+    GiveUpCheckpoint,
     /// Delete what the journal holds of slots up to this one; a durable checkpoint covers them.
     Truncate {
         /// The last slot no longer needed.
@@ -487,8 +502,8 @@ impl Voter {
             self.introduce_at = now + self.config.heartbeat_interval;
             self.introductions.ask();
         }
-        for sequence in self.outstanding.expire(now, self.config.request_timeout) {
-            self.out.push_back(VoterOutput::WriteFailed { sequence, failure: WriteFailure::TimedOut });
+        for (sequence, failure) in self.outstanding.expire(now, self.config.request_timeout) {
+            self.out.push_back(VoterOutput::WriteFailed { sequence, failure });
         }
         // Tickets grow with time, so the first is always the oldest.
         while let Some((ticket, deadline)) =
@@ -700,6 +715,7 @@ impl Voter {
                 let source = self.checkpoint_source(from);
                 let better = |transfer: &Transfer| transfer.is_silent() && transfer.source != source;
                 if self.transfer.as_ref().is_none_or(better) {
+                    self.give_up_transfer();
                     self.transfer = Some(Transfer::start(source, self.now));
                     self.ask_for_part();
                 }
@@ -750,7 +766,7 @@ impl Voter {
 
     fn handle_part(&mut self, from: NodeId, slot: Slot, offset: u64, length: u64, bytes: Bytes) {
         if slot <= self.handed_over {
-            self.transfer = None;
+            self.give_up_transfer();
             return;
         }
         let Some(transfer) = &mut self.transfer else { return };
@@ -796,7 +812,14 @@ impl Voter {
             self.ask_for_part();
         } else {
             mark!(TransferGivenUp);
-            self.transfer = None;
+            self.give_up_transfer();
+        }
+    }
+
+    /// What of it is on disk goes: nobody would miss it, and the next transfer begins anew.
+    fn give_up_transfer(&mut self) {
+        if self.transfer.take().is_some_and(|transfer| transfer.has_begun()) {
+            self.out.push_back(VoterOutput::GiveUpCheckpoint);
         }
     }
 }

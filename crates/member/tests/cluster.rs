@@ -290,6 +290,7 @@ impl World {
                 receiving.truncate(offset as usize);
                 receiving.extend_from_slice(&bytes);
             }
+            VoterOutput::GiveUpCheckpoint => self.member(id).disk.receiving.clear(),
             VoterOutput::FinishCheckpoint { slot, length } => {
                 let member = self.member(id);
                 let bytes = Bytes::from(std::mem::take(&mut member.disk.receiving));

@@ -118,6 +118,8 @@ marks! {
     OlderCheckpointIgnored,
     /// A checkpoint that came could not be used.
     CheckpointRefused,
+    /// A checkpoint was complete of a slot of which another one was complete already.
+    CheckpointHeldAlready,
     /// A client's write turned out to be part of an installed checkpoint, its answer lost.
     AnswerLostInCheckpoint,
     /// The source of a checkpoint replaced it, so that its transfer began anew.
@@ -136,6 +138,8 @@ marks! {
     WriteOfferedToNewLeader,
     /// A write was refused because too much was in flight or not yet applied.
     WriteRefusedUnderLoad,
+    /// A write was refused that had not been offered to any leader in time.
+    WriteNeverOffered,
     /// A candidate was not elected because its log was behind (Raft).
     StaleLogNotElected,
     /// A leader without a quorum stopped leading by itself (Raft).

@@ -192,6 +192,8 @@ mutants! {
         WriteOfferedOnce,
         /// A member takes the outcome of an earlier process's submission for that of its own.
         ReplyToOtherProcess,
+        /// A write that was offered to a leader is refused when no answer comes, as if it could not happen any more.
+        RefusedAfterOffer,
     }
     "the journal" {
         /// A write is reported durable without a sync.

@@ -17,21 +17,12 @@ use super::*;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const NAMES: [&str; 2] = ["m1", "m2"];
-const IDS: [NodeId; 2] = [NodeId(1), NodeId(2)];
 
 /// One of two members, and where each is looked for.
 fn config(index: usize, looked_for: [SocketAddr; 2]) -> PeersConfig {
-    let members = (0..2).map(|member| {
-        let address = looked_for[member];
-        (IDS[member], (NAMES[member].to_owned(), vec![Url::new(address.ip().to_string(), address.port())]))
-    });
-    PeersConfig {
-        cluster: ClusterId(7),
-        id: IDS[index],
-        incarnation: Incarnation(1),
-        client_urls: Vec::new(),
-        members: members.collect(),
-    }
+    let other = looked_for[1 - index];
+    let urls = vec![Url::new(other.ip().to_string(), other.port())];
+    PeersConfig { name: NAMES[index].into(), others: BTreeMap::from([(NAMES[1 - index].into(), urls)]) }
 }
 
 /// The connections of one member. They end with it.
@@ -57,9 +48,7 @@ type Connection = (FrameReader<OwnedReadHalf>, OwnedWriteHalf);
 
 /// What the member of this index says of itself to the other.
 fn introduction(index: usize) -> Introduction {
-    let hello =
-        Hello { cluster: ClusterId(7), from: IDS[index], to: IDS[1 - index], incarnation: Incarnation(1) };
-    Introduction { hello, client_urls: Vec::new() }
+    Introduction { from: NAMES[index].to_owned(), to: NAMES[1 - index].to_owned() }
 }
 
 /// The second member dials the first.
@@ -76,6 +65,6 @@ async fn welcome(listener: &tokio::net::TcpListener) -> Connection {
     let (reads, mut writes) = listener.accept().await.unwrap().0.into_split();
     let mut reads = FrameReader::new(reads);
     reads.next(INTRODUCTION_MAX).await.unwrap();
-    write_frames(&mut writes, &[Answer::Welcome(introduction(1)).encode()]).await.unwrap();
+    write_frames(&mut writes, &[Answer::Welcome.encode()]).await.unwrap();
     (reads, writes)
 }

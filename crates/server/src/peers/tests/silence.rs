@@ -60,7 +60,7 @@ fn start(index: usize, listener: TcpListener, looked_for: [SocketAddr; 2]) -> (R
 }
 
 /// Sends a frame to the other, and again whenever it is lost with its connection, until it came.
-async fn send_until_it_comes(peers: &Peers, to: NodeId, came: &Came) {
+async fn send_until_it_comes(peers: &Peers, to: &str, came: &Came) {
     let frame = Bytes::from(vec![1; FRAME_BYTES]);
     let begun = Instant::now();
     let mut lost = None;
@@ -84,8 +84,8 @@ async fn a_frame_that_takes_longer_than_silence_may_last_arrives_in_either_direc
     let (first, came_to_first) = start(0, first, looked_for);
     let (second, came_to_second) = start(1, second, looked_for);
     tokio::join!(
-        send_until_it_comes(&first.peers, IDS[1], &came_to_second),
-        send_until_it_comes(&second.peers, IDS[0], &came_to_first),
+        send_until_it_comes(&first.peers, NAMES[1], &came_to_second),
+        send_until_it_comes(&second.peers, NAMES[0], &came_to_first),
     );
 }
 
@@ -112,7 +112,7 @@ async fn a_peer_that_says_nothing_is_given_up_though_much_waits_to_be_written() 
     let again = async {
         tokio::select! {
             _ = listener.accept() => {}
-            () = send_until_it_comes(&running.peers, IDS[1], &never) => {}
+            () = send_until_it_comes(&running.peers, NAMES[1], &never) => {}
         }
     };
     tokio::time::timeout(PATIENCE, again).await.expect("a silent connection is never given up");
