@@ -140,8 +140,13 @@ impl Checkpoints {
                 held.bytes.insert(slot, length);
             }
         }
-        let checkpoints =
-            Checkpoints { files, roster: roster.map_or_else(OnceLock::new, OnceLock::from), part_bytes, held: Mutex::new(held), incoming: Mutex::new(None) };
+        let checkpoints = Checkpoints {
+            files,
+            roster: roster.map_or_else(OnceLock::new, OnceLock::from),
+            part_bytes,
+            held: Mutex::new(held),
+            incoming: Mutex::new(None),
+        };
         checkpoints.remove_old(now, &mut *disk, &mut checkpoints.held.lock())?;
         Ok(checkpoints)
     }

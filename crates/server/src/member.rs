@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -37,9 +37,9 @@ use crate::shared::{Shared, Waiters};
 use crate::voter_loop::{Queues, VoterLoop};
 use crate::{applier_loop, checkpoint_loop, clock, journal_loop};
 
+pub use crate::data_dir::lift_refusal;
 pub use crate::peers::PeerStats;
 pub use crate::shared::StopReason;
-pub use crate::data_dir::lift_refusal;
 pub use crate::start_error::StartError;
 
 /// A checkpoint is due once the journal has grown by so many bytes, or by the size of the state if that is more.

@@ -14,9 +14,9 @@ use synod_journal::format::segment_name;
 use synod_journal::{Identity, Journal, MemoryDisk, OpenError, Options, Recovered};
 use synod_member::applier::Applier;
 use synod_member::checkpoint::{CheckpointError, CheckpointLoader};
-use synod_member::record;
 use synod_member::identity::file::Identity as DiskIdentity;
 use synod_member::identity::roster::Roster;
+use synod_member::record;
 use synod_member::wire;
 use synod_paxos::config::ClusterId;
 use synod_paxos::node::{Incarnation, NodeId};
@@ -115,7 +115,11 @@ pub fn journal_record(bytes: &[u8]) {
         assert_eq!(record::encode(&decoded), bytes, "{decoded:?} was read from another spelling");
     }
     if let Ok(decoded) = record::decode_state(bytes.clone()) {
-        assert_eq!(record::encode_state(&decoded.0, decoded.1), bytes, "{decoded:?} was read from another spelling");
+        assert_eq!(
+            record::encode_state(&decoded.0, decoded.1),
+            bytes,
+            "{decoded:?} was read from another spelling"
+        );
     }
 }
 
@@ -137,7 +141,8 @@ fn load_checkpoint(pieces: &[&[u8]]) -> Result<Vec<u8>, CheckpointError> {
     let roster = roster();
     let mut loader = CheckpointLoader::new(roster.clone());
     pieces.iter().try_for_each(|piece| loader.push(piece))?;
-    let applier = Applier::new(Some(roster), NodeId(IDENTITY.node), Incarnation::numbered(1), loader.finish()?);
+    let applier =
+        Applier::new(Some(roster), NodeId(IDENTITY.node), Incarnation::numbered(1), loader.finish()?);
     Ok(applier.checkpoint().parts().flatten().collect())
 }
 

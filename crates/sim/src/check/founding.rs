@@ -207,7 +207,10 @@ impl State {
         let mut state = self.clone();
         for _ in 0..ROUNDS {
             let held = |node: NodeId, roster: &Roster| {
-                state.founders.iter().any(|founder| founder.node == node && founder.held.as_ref() == Some(roster))
+                state
+                    .founders
+                    .iter()
+                    .any(|founder| founder.node == node && founder.held.as_ref() == Some(roster))
             };
             if !state.with_quorum(held).is_empty() {
                 return true;
@@ -250,7 +253,10 @@ impl Model for Founding {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for (at, founder) in state.founders.iter().enumerate() {
             let open = |to: &usize| {
-                *to != at && !founder.over && founder.asked[*to] < self.0.questions && !founder.process.is_complete()
+                *to != at
+                    && !founder.over
+                    && founder.asked[*to] < self.0.questions
+                    && !founder.process.is_complete()
             };
             actions.extend((0..self.0.founders).filter(open).map(|to| Action::Ask(at, to)));
             actions.extend(founder.writing.is_some().then_some(Action::Persist(at)));
@@ -314,7 +320,10 @@ impl Model for Founding {
             Action::Deliver(packet) => {
                 let (packet, sent) = state.sent.iter().nth(packet).expect("one of those sent");
                 let (from, to, speaker) = (name(packet.from), name(packet.to), &sent.0);
-                format!("{to} hears the answer of {from}, disk {} start {}", speaker.node, speaker.incarnation)
+                format!(
+                    "{to} hears the answer of {from}, disk {} start {}",
+                    speaker.node, speaker.incarnation
+                )
             }
             Action::Persist(at) => format!("the roster is durable at {}", name(at)),
             Action::Crash(at) => format!("{} crashes and starts again", name(at)),

@@ -3,11 +3,11 @@
 
 use bytes::{BufMut, Bytes};
 use synod_journal::{BATCH_MAGIC, MemoryDisk, Recovered};
-use synod_member::record;
-use synod_member::submission::{Body, Submission};
 use synod_member::identity::disk::DiskId;
 use synod_member::identity::file::{Held, Identity};
 use synod_member::introduction::hello::{Answered, Beginning, Hello, Holding, Refused, Speaker};
+use synod_member::record;
+use synod_member::submission::{Body, Submission};
 use synod_member::wire::{self, Header, PeerMessage};
 use synod_paxos::ballot::Ballot;
 use synod_paxos::choose::Vote;
@@ -84,14 +84,13 @@ fn hello() -> Hello {
 }
 
 fn frame(message: &PeerMessage) -> Bytes {
-    let header =
-        Header {
-            cluster: ClusterId(7),
-            config: ConfigId(1),
-            from: NodeId(1),
-            incarnation: Incarnation { start: 4, nonce: 5 },
-            written: 17,
-        };
+    let header = Header {
+        cluster: ClusterId(7),
+        config: ConfigId(1),
+        from: NodeId(1),
+        incarnation: Incarnation { start: 4, nonce: 5 },
+        written: 17,
+    };
     wire::encode(header, message)
 }
 

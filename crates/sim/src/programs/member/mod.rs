@@ -328,7 +328,8 @@ impl Member {
                 (token.map_or(Done::Nothing, Done::Persisted), facts)
             }
             Task::Hold(roster) => {
-                directory::hold(&self.files, &mut self.identity, boot::TOKEN, roster.clone()).map_err(disk)?;
+                directory::hold(&self.files, &mut self.identity, boot::TOKEN, roster.clone())
+                    .map_err(disk)?;
                 let facts = vec![boot::disks(&roster, &self.addresses)];
                 (Done::Held(roster), facts)
             }
