@@ -12,24 +12,61 @@ pub struct AtomicFile {
     file: Box<dyn DiskFile>,
     temporary: String,
     name: String,
+    /// Whether everything added is synced.
+    synced: bool,
 }
 
 /// What temporary files are called. They are leftovers of a crash when found at a start.
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
 
 impl AtomicFile {
-    /// Begins a file that will be called `name`. A leftover of an earlier try is removed.
+    /// Begins a file that will be called `name`. A leftover of an earlier try is removed, so no two of one name may
+    /// be under way.
     ///
     /// # Errors
     /// As the disk reports them.
     pub fn create(disk: &mut dyn Disk, name: &str) -> io::Result<AtomicFile> {
-        let temporary = format!("{name}{TEMPORARY_SUFFIX}");
-        match disk.remove(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        AtomicFile::create_at(disk, name, format!("{name}{TEMPORARY_SUFFIX}"))
+    }
+
+    /// The same for a file that comes from `origin`: it may be under way beside others of its name that come from
+    /// elsewhere.
+    ///
+    /// # Errors
+    /// As the disk reports them.
+    pub fn create_from(disk: &mut dyn Disk, name: &str, origin: &str) -> io::Result<AtomicFile> {
+        AtomicFile::create_at(disk, name, format!("{name}.{origin}{TEMPORARY_SUFFIX}"))
+    }
+
+    fn create_at(disk: &mut dyn Disk, name: &str, temporary: String) -> io::Result<AtomicFile> {
+        remove_if_there(disk, &temporary)?;
         let file = disk.create(&temporary)?;
-        Ok(AtomicFile { file, temporary, name: name.to_owned() })
+        Ok(AtomicFile { file, temporary, name: name.to_owned(), synced: false })
+    }
+
+    /// What it is called until it is finished.
+    pub fn temporary(&self) -> &str {
+        &self.temporary
+    }
+
+    /// Makes what was added durable; the name is still to come.
+    ///
+    /// # Errors
+    /// As the disk reports them. Drop the file then.
+    pub fn sync(&mut self) -> io::Result<()> {
+        if !self.synced && !mutant!(FileNamedBeforeSync) {
+            self.file.sync()?;
+        }
+        self.synced = true;
+        Ok(())
+    }
+
+    /// Gives it up, and removes what there is of it.
+    ///
+    /// # Errors
+    /// As the disk reports them.
+    pub fn abandon(self, disk: &mut dyn Disk) -> io::Result<()> {
+        remove_if_there(disk, &self.temporary)
     }
 
     /// Adds to it.
@@ -45,6 +82,7 @@ impl AtomicFile {
     /// # Errors
     /// As the disk reports them. Drop the file then.
     pub fn append_parts(&mut self, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        self.synced = false;
         self.file.append(parts)
     }
 
@@ -61,14 +99,19 @@ impl AtomicFile {
     /// # Errors
     /// As the disk reports them. Whether the old or the new file stands then is unknown.
     pub fn finish_open(mut self, disk: &mut dyn Disk) -> io::Result<Box<dyn DiskFile>> {
-        if !mutant!(FileNamedBeforeSync) {
-            self.file.sync()?;
-        }
+        self.sync()?;
         disk.rename(&self.temporary, &self.name)?;
         if !mutant!(NameNotSynced) {
             disk.sync_dir()?;
         }
         Ok(self.file)
+    }
+}
+
+fn remove_if_there(disk: &mut dyn Disk, name: &str) -> io::Result<()> {
+    match disk.remove(name) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -163,11 +163,10 @@ impl Applier {
             return;
         };
         let mine = node == self.id && (incarnation == self.incarnation || mutant!(ReplyToOtherProcess));
+        let sequence = Sequence(submission.sequence);
         if self.sessions.admit(submission) != Admission::First {
             // The first copy was answered when it ran. If no copy ran here, the client that waits learns that much.
-            if mine {
-                self.out.push_back(ApplierOutput::ReplyUnknown { sequence: Sequence(submission.sequence) });
-            }
+            self.out.extend(mine.then_some(ApplierOutput::ReplyUnknown { sequence }));
             return;
         }
         // Every member checked what its clients sent before it submitted it.
@@ -177,7 +176,6 @@ impl Applier {
         let applied = self.store.apply(&command);
         mark!(OutcomeOfEarlierProcess if node == self.id && incarnation < self.incarnation);
         if mine {
-            let sequence = Sequence(submission.sequence);
             self.out.push_back(ApplierOutput::Reply { sequence, slot, applied });
         }
     }
@@ -242,5 +240,28 @@ impl Applier {
     /// What to do next, or `None` when there is nothing.
     pub fn poll_output(&mut self) -> Option<ApplierOutput> {
         self.out.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn an_own_write_whose_turn_does_not_run_it_is_answered_with_an_unknown_outcome() {
+        let (id, incarnation) = (NodeId(1), Incarnation::numbered(2));
+        let mut applier = Applier::new(None, id, incarnation, LoadedCheckpoint::empty());
+        let body = Body::Store(Bytes::from_static(b"nothing that would be run"));
+        let submission = Submission { origin: id, incarnation, sequence: 7, floor: 1, body };
+        // Another process of this member is registered, a copy that should not be.
+        applier.sessions.register(id, Incarnation::numbered(3));
+        applier.handle(ToApplier::new(Slot(1), Entry::Commands([submission].into())));
+        let answer = applier.poll_output();
+        assert!(
+            matches!(answer, Some(ApplierOutput::ReplyUnknown { sequence: Sequence(7) })),
+            "it waits forever: {answer:?}"
+        );
     }
 }

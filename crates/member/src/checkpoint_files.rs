@@ -1,7 +1,10 @@
 //! Checkpoints on disk: one file each, `checkpoint-<slot>`, complete as soon as it has its name.
 //!
-//! The newest is kept, and the one that another member is reading. Older ones go when a newer one is durable, and at
-//! the next start; so does what a crash left unfinished.
+//! The newest is kept, and the one that another member is reading. Older ones go when a newer one is durable and has
+//! been read back, and at the next start; so does what a crash left unfinished.
+//!
+//! Two of the same slot may come at once: this member's own, and one from another member. Until they are complete they
+//! have names of their own. The first that is complete stands; the other is as good, and goes.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,10 +18,10 @@ use synod_journal::atomic::{AtomicFile, TEMPORARY_SUFFIX};
 use synod_journal::{Disk, Files};
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
-use synod_probe::mutant;
+use synod_probe::{mark, mutant};
 use thiserror::Error;
 
-use crate::checkpoint::{CheckpointError, CheckpointLoader, LoadedCheckpoint};
+use crate::checkpoint::{CheckpointLoader, LoadedCheckpoint};
 use crate::identity::roster::Roster;
 
 /// What a file's name begins with.
@@ -94,14 +97,16 @@ struct Held {
     reader: Option<(Slot, Time)>,
 }
 
-/// One on its way here. It is checked while it comes.
+/// One on its way here.
 #[derive(Debug)]
 struct Incoming {
     slot: Slot,
     received: u64,
     file: AtomicFile,
-    loader: Result<CheckpointLoader, CheckpointError>,
 }
+
+/// Where one on its way here comes from, in the name of its file.
+const RECEIVED: &str = "received";
 
 fn name(slot: Slot) -> String {
     format!("{PREFIX}{:020}", slot.0)
@@ -135,9 +140,14 @@ impl Checkpoints {
                 held.bytes.insert(slot, length);
             }
         }
-        let checkpoints =
-            Checkpoints { files, roster: roster.map_or_else(OnceLock::new, OnceLock::from), part_bytes, held: Mutex::new(held), incoming: Mutex::new(None) };
-        checkpoints.remove_old(now, &mut *disk)?;
+        let checkpoints = Checkpoints {
+            files,
+            roster: roster.map_or_else(OnceLock::new, OnceLock::from),
+            part_bytes,
+            held: Mutex::new(held),
+            incoming: Mutex::new(None),
+        };
+        checkpoints.remove_old(now, &mut *disk, &mut checkpoints.held.lock())?;
         Ok(checkpoints)
     }
 
@@ -146,9 +156,8 @@ impl Checkpoints {
         self.roster.get_or_init(|| roster);
     }
 
-    fn loader(&self) -> CheckpointLoader {
-        let roster = self.roster.get().expect("checkpoints are written and exchanged under a roster");
-        CheckpointLoader::new(roster.clone())
+    fn roster(&self) -> Roster {
+        self.roster.get().expect("checkpoints are written and exchanged under a roster").clone()
     }
 
     /// Bytes on disk.
@@ -162,35 +171,50 @@ impl Checkpoints {
     /// If the newest is damaged. An older one would not do: the journal was cut after the newest.
     pub fn load_newest(&self) -> Result<LoadedCheckpoint, LoadError> {
         let Some(slot) = self.newest() else { return Ok(LoadedCheckpoint::empty()) };
-        let path = self.files.path().join(name(slot));
-        let loaded = self.load(slot).map_err(|source| LoadError::Disk { path: path.clone(), source })?;
-        let loaded = loaded.map_err(|error| error.to_string()).and_then(|loaded| {
-            if loaded.slot() == slot { Ok(loaded) } else { Err(format!("it holds {}", loaded.slot())) }
-        });
-        loaded.map_err(|reason| LoadError::Damaged { path, reason })
+        let file = name(slot);
+        let loaded = self.read_back(slot, &file, CheckpointLoader::new(self.roster()));
+        let path = || self.files.path().join(&file);
+        let loaded = loaded.map_err(|source| LoadError::Disk { path: path(), source })?;
+        loaded.map_err(|reason| LoadError::Damaged { path: path(), reason })
     }
 
     fn newest(&self) -> Option<Slot> {
         self.held.lock().bytes.last_key_value().map(|(slot, _)| *slot)
     }
 
-    fn load(&self, slot: Slot) -> io::Result<Result<LoadedCheckpoint, CheckpointError>> {
-        let mut loader = self.loader();
+    /// Has `loader` read `file`, which should be the checkpoint of `slot`, or says why it is not.
+    fn read_back(
+        &self,
+        slot: Slot,
+        file: &str,
+        mut loader: CheckpointLoader,
+    ) -> io::Result<Result<LoadedCheckpoint, String>> {
         let mut offset = 0;
         loop {
-            let (_, bytes) = self.files.read_part(&name(slot), offset, LOAD_BYTES)?;
+            let (_, bytes) = self.files.read_part(file, offset, LOAD_BYTES)?;
             if bytes.is_empty() {
-                return Ok(loader.finish());
+                break;
             }
             if let Err(error) = loader.push(&bytes) {
-                return Ok(Err(error));
+                return Ok(Err(error.to_string()));
             }
             offset += bytes.len() as u64;
         }
+        Ok(match loader.finish() {
+            Ok(loaded) if loaded.slot() == slot => Ok(loaded),
+            Ok(other) => Err(format!("it holds {}, not {slot}", other.slot())),
+            Err(error) => Err(error.to_string()),
+        })
     }
 
-    /// Writes a checkpoint and makes it durable; older ones go.
+    /// Writes a checkpoint and makes it durable, unless one as new is held; older ones go.
+    ///
+    /// # Errors
+    /// Also if what was written cannot be read back: then the older ones stay.
     pub fn write(&self, now: Time, slot: Slot, parts: impl Iterator<Item = Bytes>) -> io::Result<()> {
+        if self.newest() >= Some(slot) {
+            return Ok(());
+        }
         let mut disk = self.files.disk()?;
         let mut file = AtomicFile::create(&mut *disk, &name(slot))?;
         let mut length = 0;
@@ -198,9 +222,16 @@ impl Checkpoints {
             file.append(&part)?;
             length += part.len() as u64;
         }
+        file.sync()?;
+        let loader = CheckpointLoader::of_nothing(self.roster());
+        if let Err(reason) = self.read_back(slot, file.temporary(), loader)? {
+            return Err(io::Error::other(format!("{} cannot be read back: {reason}", file.temporary())));
+        }
         self.complete(now, &mut *disk, file, slot, length)
     }
 
+    /// Gives a complete file its name, unless the slot is held by now, and removes older ones: all as one step, since
+    /// this member's own checkpoints and those of others are completed by different threads.
     fn complete(
         &self,
         now: Time,
@@ -209,27 +240,31 @@ impl Checkpoints {
         slot: Slot,
         length: u64,
     ) -> io::Result<()> {
+        let mut held = self.held.lock();
         if mutant!(OldCheckpointRemovedFirst) {
-            while let Some((old, _)) = self.held.lock().bytes.pop_first() {
+            while let Some((old, _)) = held.bytes.pop_first() {
                 disk.remove(&name(old))?;
             }
         }
-        file.finish(disk)?;
-        self.held.lock().bytes.insert(slot, length);
-        self.remove_old(now, disk)
+        if held.bytes.contains_key(&slot) {
+            mark!(CheckpointHeldAlready);
+            file.abandon(disk)?;
+        } else {
+            file.finish(disk)?;
+            held.bytes.insert(slot, length);
+        }
+        self.remove_old(now, disk, &mut held)
     }
 
     /// Removes all but the newest and the one being read.
-    fn remove_old(&self, now: Time, disk: &mut dyn Disk) -> io::Result<()> {
-        let old: Vec<Slot> = {
-            let held = self.held.lock();
-            let newest = held.bytes.last_key_value().map(|(slot, _)| *slot);
-            let read = held.reader.filter(|(_, at)| now - *at < READER_PATIENCE).map(|(slot, _)| slot);
-            held.bytes.keys().copied().filter(|slot| Some(*slot) != newest && Some(*slot) != read).collect()
-        };
-        for slot in &old {
-            disk.remove(&name(*slot))?;
-            self.held.lock().bytes.remove(slot);
+    fn remove_old(&self, now: Time, disk: &mut dyn Disk, held: &mut Held) -> io::Result<()> {
+        let newest = held.bytes.last_key_value().map(|(slot, _)| *slot);
+        let read = held.reader.filter(|(_, at)| now - *at < READER_PATIENCE).map(|(slot, _)| slot);
+        let stays = |slot: &Slot| Some(*slot) == newest || Some(*slot) == read;
+        let old: Vec<Slot> = held.bytes.keys().copied().filter(|slot| !stays(slot)).collect();
+        for slot in old {
+            disk.remove(&name(slot))?;
+            held.bytes.remove(&slot);
         }
         disk.sync_dir()
     }
@@ -258,48 +293,57 @@ impl Checkpoints {
     pub fn store_part(&self, slot: Slot, offset: u64, bytes: &Bytes) -> io::Result<()> {
         let mut incoming = self.incoming.lock();
         if offset == 0 {
-            let file = AtomicFile::create(&mut *self.files.disk()?, &name(slot))?;
-            let loader = Ok(self.loader());
-            *incoming = Some(Incoming { slot, received: 0, file, loader });
+            self.discard(incoming.take())?;
+            let file = AtomicFile::create_from(&mut *self.files.disk()?, &name(slot), RECEIVED)?;
+            *incoming = Some(Incoming { slot, received: 0, file });
         }
         match incoming.as_mut() {
-            Some(coming) if coming.slot == slot && coming.received == offset => coming.take(bytes),
-            _ => {
-                *incoming = None;
+            Some(coming) if coming.slot == slot && coming.received == offset => {
+                coming.file.append(bytes)?;
+                coming.received += bytes.len() as u64;
                 Ok(())
             }
+            _ => self.discard(incoming.take()),
         }
     }
 
-    /// All parts came: makes them durable, unless they are no checkpoint.
+    /// No more parts come: removes what there is of them.
+    pub fn give_up(&self) -> io::Result<()> {
+        self.discard(self.incoming.lock().take())
+    }
+
+    fn discard(&self, incoming: Option<Incoming>) -> io::Result<()> {
+        incoming.map_or(Ok(()), |coming| coming.file.abandon(&mut *self.files.disk()?))
+    }
+
+    /// All parts came: makes them durable, unless they are no checkpoint; then they go.
     ///
     /// # Errors
     /// If they are none, or the disk fails.
     pub fn finish(&self, now: Time, slot: Slot, length: u64) -> Result<LoadedCheckpoint, ReceiveError> {
         let unusable = |reason: String| ReceiveError::Unusable(reason);
         let coming = self.incoming.lock().take().ok_or_else(|| unusable("parts are missing".into()))?;
-        if (coming.slot, coming.received) != (slot, length) {
-            return Err(unusable(format!("{} of {length} bytes came", coming.received)));
+        let Incoming { received, mut file, .. } = coming;
+        let loaded = if (coming.slot, received) == (slot, length) {
+            file.sync()?;
+            self.read_back(slot, file.temporary(), CheckpointLoader::new(self.roster()))?
+        } else {
+            Err(format!("{received} of {length} bytes came"))
+        };
+        let disk = &mut *self.files.disk()?;
+        match loaded {
+            Ok(loaded) => {
+                self.complete(now, disk, file, slot, length)?;
+                Ok(loaded)
+            }
+            Err(reason) => {
+                file.abandon(disk)?;
+                Err(unusable(reason))
+            }
         }
-        let loaded = coming.loader.and_then(CheckpointLoader::finish);
-        let loaded = loaded.map_err(|error| unusable(error.to_string()))?;
-        if loaded.slot() != slot {
-            return Err(unusable(format!("it holds {}, not {slot}", loaded.slot())));
-        }
-        self.complete(now, &mut *self.files.disk()?, coming.file, slot, length)?;
-        Ok(loaded)
     }
 }
 
-impl Incoming {
-    fn take(&mut self, bytes: &Bytes) -> io::Result<()> {
-        self.file.append(bytes)?;
-        self.received += bytes.len() as u64;
-        if let Ok(loader) = &mut self.loader
-            && let Err(error) = loader.push(bytes)
-        {
-            self.loader = Err(error);
-        }
-        Ok(())
-    }
-}
+#[cfg(test)]
+#[path = "checkpoint_files_tests.rs"]
+mod tests;

@@ -49,11 +49,13 @@ pub(crate) struct Outstanding {
 struct Waiting {
     body: Body,
     since: Time,
+    /// Whether any leader was offered it: it may then be chosen at any time, however long it is silent.
+    offered: bool,
 }
 
 impl Outstanding {
     pub(crate) fn new(origin: NodeId, incarnation: Incarnation, now: Time) -> Outstanding {
-        let registration = Waiting { body: Body::Register, since: now };
+        let registration = Waiting { body: Body::Register, since: now, offered: false };
         Outstanding {
             origin,
             incarnation,
@@ -78,7 +80,8 @@ impl Outstanding {
         let sequence = self.next;
         self.next += 1;
         self.bytes += command.len();
-        self.waiting.insert(sequence, Waiting { body: Body::Store(command), since: now });
+        let waiting = Waiting { body: Body::Store(command), since: now, offered: false };
+        self.waiting.insert(sequence, waiting);
         Ok(Sequence(sequence))
     }
 
@@ -100,14 +103,11 @@ impl Outstanding {
         let floor =
             self.waiting.keys().find(|sequence| **sequence > REGISTRATION).copied().unwrap_or(self.next);
         let end = if self.registered { self.next } else { REGISTRATION + 1 };
-        let offered =
-            self.waiting.range(self.unoffered.min(end)..end).map(|(sequence, waiting)| Submission {
-                origin: self.origin,
-                incarnation: self.incarnation,
-                sequence: *sequence,
-                floor,
-                body: waiting.body.clone(),
-            });
+        let (origin, incarnation) = (self.origin, self.incarnation);
+        let offered = self.waiting.range_mut(self.unoffered.min(end)..end).map(|(sequence, waiting)| {
+            waiting.offered = true;
+            Submission { origin, incarnation, sequence: *sequence, floor, body: waiting.body.clone() }
+        });
         let offered = offered.collect();
         self.unoffered = self.unoffered.max(end);
         offered
@@ -133,17 +133,50 @@ impl Outstanding {
         self.clients().next().map(|(_, waiting)| waiting.since + timeout)
     }
 
-    /// Gives up what has waited for `timeout`. It may still be chosen.
-    pub(crate) fn expire(&mut self, now: Time, timeout: Duration) -> Vec<Sequence> {
+    /// Gives up what has waited for `timeout`. What was offered may still be chosen; what was not never will be,
+    /// since it is forgotten here.
+    pub(crate) fn expire(&mut self, now: Time, timeout: Duration) -> Vec<(Sequence, WriteFailure)> {
         let expired = self.clients().take_while(|(_, waiting)| waiting.since + timeout <= now);
-        let expired: Vec<u64> = expired.map(|(sequence, _)| *sequence).collect();
-        for sequence in &expired {
-            self.remove(*sequence);
+        let failure = |waiting: &Waiting| {
+            let refused = !waiting.offered || mutant!(RefusedAfterOffer);
+            if refused { WriteFailure::NotOffered } else { WriteFailure::TimedOut }
+        };
+        let expired: Vec<_> =
+            expired.map(|(sequence, waiting)| (Sequence(*sequence), failure(waiting))).collect();
+        for (sequence, failure) in &expired {
+            mark!(WriteNeverOffered if *failure == WriteFailure::NotOffered);
+            self.remove(sequence.0);
         }
-        expired.into_iter().map(Sequence).collect()
+        expired
     }
 
     fn clients(&self) -> impl Iterator<Item = (&u64, &Waiting)> {
         self.waiting.range(REGISTRATION + 1..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn what_no_leader_was_offered_is_refused_and_of_what_one_was_the_outcome_is_unknown() {
+        let leader = Ballot { round: 1, node: NodeId(2) };
+        let mut outstanding = Outstanding::new(NodeId(1), Incarnation::numbered(1), Time::ZERO);
+        let early = outstanding.submit(Time::ZERO, "early".into()).unwrap();
+        let registration = outstanding.offer(Time::ZERO, leader);
+        assert!(
+            registration.iter().all(|submission| submission.body == Body::Register),
+            "nothing goes before it"
+        );
+        registration.iter().for_each(|submission| outstanding.settle(submission));
+        assert_eq!(outstanding.offer(Time::ZERO, leader).len(), 1);
+        // The leader is gone before it hears of this one.
+        let late = outstanding.submit(Time::ZERO, "late".into()).unwrap();
+        let given_up = outstanding.expire(Time::ZERO + TIMEOUT, TIMEOUT);
+        assert_eq!(given_up, [(early, WriteFailure::TimedOut), (late, WriteFailure::NotOffered)]);
+        assert_eq!(outstanding.offer(Time::ZERO + TIMEOUT, leader), [], "what was refused is never offered");
     }
 }

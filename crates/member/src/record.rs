@@ -107,8 +107,13 @@ mod tests {
     use synod_paxos::node::{Incarnation, NodeId};
 
     fn records() -> Vec<Record<Submission>> {
-        let submission =
-            |body| Submission { origin: NodeId(3), incarnation: Incarnation::numbered(4), sequence: 5, floor: 2, body };
+        let submission = |body| Submission {
+            origin: NodeId(3),
+            incarnation: Incarnation::numbered(4),
+            sequence: 5,
+            floor: 2,
+            body,
+        };
         let commands = vec![submission(Body::Register), submission(Body::Store("put".into()))];
         let entry = Entry::Commands(commands.into());
         vec![

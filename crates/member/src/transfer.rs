@@ -88,6 +88,11 @@ impl Transfer {
         if self.complete { Progress::Complete } else { Progress::Stored }
     }
 
+    /// Whether anything of it was stored.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.received > 0
+    }
+
     pub(crate) fn length(&self) -> u64 {
         self.length
     }

@@ -1,10 +1,11 @@
 //! The half of a member that votes.
 
+mod output;
+mod start;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use bytes::Bytes;
-use synod_paxos::ballot::Ballot;
 use synod_paxos::config::ConfigId;
 use synod_paxos::durable::Token;
 use synod_paxos::multi::core::Output;
@@ -18,260 +19,20 @@ use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
 use synod_probe::{mark, mutant};
 use synod_store::request::Command;
-use thiserror::Error;
 
 use crate::applier::ToApplier;
-use crate::codec::DecodeError;
 use crate::identity::roster::Roster;
-use crate::introduction::{Action, Introductions, Me};
+use crate::introduction::{Action, Introductions};
 use crate::outstanding::Outstanding;
 use crate::record;
 use crate::submission::{Body, Submission};
 use crate::transfer::{Progress, Transfer};
 use crate::wire::{self, Header, PeerMessage};
 
-/// What a voter is told when it starts.
-#[derive(Clone, Debug)]
-pub struct VoterConfig {
-    /// What it says of itself and of its disk. Its starts are durable before the voter is made.
-    pub me: Me,
-    /// The names of all members of the cluster, this one's included.
-    pub names: Vec<String>,
-    /// The founding roster that its disk holds, if it holds one.
-    pub roster: Option<Roster>,
-    /// How often members ask each other how they are. Longer than a round trip.
-    pub heartbeat_interval: Duration,
-    /// How long without a happy leader before a member offers itself; randomised up to twice this.
-    pub election_timeout: Duration,
-    /// How long a write or a read may wait for its answer.
-    pub request_timeout: Duration,
-    /// Slots kept in the log below a checkpoint, so that a member only a little behind needs no checkpoint.
-    pub slots_retained: u64,
-    /// Seed of the back-off's randomness: different on every member and start.
-    pub seed: u64,
-}
-
-/// Names a write of this member's clients, from submission to the applier's reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sequence(pub u64);
-
-/// Names a read of this member's clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReadTicket(pub u64);
-
-/// Why a write was not taken or not confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum WriteFailure {
-    /// Not taken: too much is in flight, or the applier is too far behind.
-    #[error("too many requests are in flight")]
-    TooManyRequests,
-    /// Not taken: larger than a slot may be.
-    #[error("the command is larger than a slot may be")]
-    TooLarge,
-    /// No answer in time; it may or may not happen.
-    #[error("no answer in time, the outcome is unknown")]
-    TimedOut,
-}
-
-/// Why a read was not confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum ReadFailure {
-    /// Not taken: too many wait.
-    #[error("too many reads wait")]
-    TooManyRequests,
-    /// No leader confirmed it in time.
-    #[error("no leader confirmed the read in time")]
-    TimedOut,
-}
-
-/// What the driver does for the voter. In order, except that sends and disk writes overtake each other freely.
-#[derive(Debug)]
-pub enum VoterOutput {
-    /// Send `frame` to each of `to`. May be lost, delayed or reordered; better not.
-    Send {
-        /// Which members.
-        to: Vec<NodeId>,
-        /// Checksummed bytes, without a length prefix.
-        frame: Bytes,
-    },
-    /// Append to the journal, sync, then call `handle_persisted(token)`. Tokens are cumulative.
-    Persist {
-        /// Names the write.
-        token: Token,
-        /// The state that the journal repeats in every batch.
-        state: Bytes,
-        /// The highest slot that a record speaks of.
-        mark: u64,
-        /// The records.
-        records: Vec<Bytes>,
-    },
-    /// Send `frame` to the address of the member called `to`: it says who this process is.
-    Introduce {
-        /// Which member.
-        to: String,
-        /// As in `Send`.
-        frame: Bytes,
-    },
-    /// The process at the address of the member called `name` has said where clients reach it.
-    Met {
-        /// Which member.
-        name: String,
-        /// Its addresses.
-        client_urls: Vec<String>,
-    },
-    /// Make this founding roster durable, then call `handle_roster_held`.
-    HoldRoster(Roster),
-    /// The cluster was founded with this roster: checkpoints and the applier need it.
-    Founded(Roster),
-    /// The cluster refuses this member's disk: stop for good.
-    Stop {
-        /// In words.
-        reason: String,
-        /// Whether the disk must remember it, so that no later process starts on it.
-        remember: bool,
-    },
-    /// Hand this to the applier, in this order.
-    Apply(ToApplier),
-    /// The read may be served from a state that has applied `slot`.
-    ReadReady {
-        /// Which read.
-        ticket: ReadTicket,
-        /// What must have been applied.
-        slot: Slot,
-    },
-    /// The read will not be confirmed.
-    ReadFailed {
-        /// Which read.
-        ticket: ReadTicket,
-        /// Why.
-        failure: ReadFailure,
-    },
-    /// The write will not be confirmed.
-    WriteFailed {
-        /// Which write.
-        sequence: Sequence,
-        /// Why.
-        failure: WriteFailure,
-    },
-    /// Read a part of the newest durable checkpoint and answer with `handle_checkpoint_part`.
-    ReadCheckpoint {
-        /// Who wants it; to be passed back.
-        to: NodeId,
-        /// The checkpoint wanted, or none for the newest.
-        slot: Option<Slot>,
-        /// From which byte on.
-        offset: u64,
-    },
-    /// Store a part of a checkpoint that comes from another member, in a file of its own, unsynced.
-    /// Offset 0 starts the file afresh.
-    StoreCheckpoint {
-        /// The checkpoint's slot.
-        slot: Slot,
-        /// Where the part belongs.
-        offset: u64,
-        /// The part.
-        bytes: Bytes,
-    },
-    /// The received checkpoint is complete: sync it, give it its final name, check and load it, then call
-    /// `handle_checkpoint_received`.
-    FinishCheckpoint {
-        /// The checkpoint's slot.
-        slot: Slot,
-        /// Its size in bytes.
-        length: u64,
-    },
-    /// Delete what the journal holds of slots up to this one; a durable checkpoint covers them.
-    Truncate {
-        /// The last slot no longer needed.
-        through: Slot,
-    },
-    /// A peer sent something that cannot be; count it and log it at most now and then.
-    Rejected {
-        /// From the address of which member it came.
-        from: String,
-        /// What was wrong.
-        reason: String,
-    },
-}
-
-/// How the voter stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VoterStatus {
-    /// The leader's ballot, if one is known.
-    pub leader: Option<Ballot>,
-    /// Whether this member believes that it or its leader can make progress.
-    pub happy: bool,
-    /// The last slot of the chosen prefix.
-    pub chosen: Slot,
-    /// The last slot truncated from the log.
-    pub truncated: Slot,
-    /// The founders that founding waits for, with the reason in words; nothing once the cluster is founded.
-    pub missing: Vec<(String, String)>,
-    /// The peers with which this member does not get on, with the reason in words.
-    pub strangers: Vec<(String, String)>,
-}
-
-/// One thing in a slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// A process of a member makes itself known, before its first command.
-    Register(NodeId, Incarnation),
-    /// A command of the store, encoded.
-    Store(Bytes),
-}
-
-/// One slot as the voter holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlotView {
-    /// Which slot.
-    pub slot: Slot,
-    /// What is in it, in order; nothing for a no-op.
-    pub operations: Vec<Operation>,
-    /// The ballot of this member's vote, if it voted.
-    pub ballot: Option<Ballot>,
-    /// Whether it knows the slot to be chosen.
-    pub chosen: bool,
-}
-
-/// What a member's disk held when it started.
-#[derive(Clone, Debug, Default)]
-pub struct RecoveredVoter {
-    /// The state of the newest batch in the journal.
-    pub state: Option<Bytes>,
-    /// The journal's records, in order.
-    pub records: Vec<Bytes>,
-    /// The slot of the newest durable checkpoint, `Slot::ZERO` without one.
-    pub checkpoint: Slot,
-    /// The starts that this checkpoint shows as registered.
-    pub registered: Vec<(NodeId, Incarnation)>,
-}
-
-/// Why a voter cannot start from what its disk holds or its configuration says.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum StartError {
-    /// The journal holds votes or promises, and no roster says among whom.
-    #[error("the journal holds records of a cluster, but the disk holds no roster")]
-    NoRoster,
-    /// The journal's state is not one.
-    #[error("the state in the journal cannot be read: {0}")]
-    State(DecodeError),
-    /// A record of the journal is not one.
-    #[error("record {index} of the journal cannot be read: {error}")]
-    Record {
-        /// Counted from 0 in the order of recovery.
-        index: usize,
-        /// What is wrong with it.
-        error: DecodeError,
-    },
-    /// The journal was written in another configuration.
-    #[error("the journal belongs to configuration {found}, not {expected}")]
-    Config {
-        /// What the journal says.
-        found: ConfigId,
-        /// What the member list says.
-        expected: ConfigId,
-    },
-}
+pub use output::{
+    Operation, ReadFailure, ReadTicket, Sequence, SlotView, VoterOutput, VoterStatus, WriteFailure,
+};
+pub use start::{RecoveredVoter, StartError, VoterConfig};
 
 /// Chosen slots that the applier may lag behind before new writes are refused.
 const APPLIER_LAG_MAX: u64 = 5_000;
@@ -487,8 +248,8 @@ impl Voter {
             self.introduce_at = now + self.config.heartbeat_interval;
             self.introductions.ask();
         }
-        for sequence in self.outstanding.expire(now, self.config.request_timeout) {
-            self.out.push_back(VoterOutput::WriteFailed { sequence, failure: WriteFailure::TimedOut });
+        for (sequence, failure) in self.outstanding.expire(now, self.config.request_timeout) {
+            self.out.push_back(VoterOutput::WriteFailed { sequence, failure });
         }
         // Tickets grow with time, so the first is always the oldest.
         while let Some((ticket, deadline)) =
@@ -548,9 +309,8 @@ impl Voter {
     pub fn handle_applied(&mut self, now: Time, slot: Slot) {
         self.now = now;
         self.applied = self.applied.max(slot);
-        let lag = self.handed_over.0.saturating_sub(self.applied.0);
         if let Some(replica) = &mut self.replica {
-            replica.set_applier_stalled(lag > APPLIER_LAG_MAX);
+            replica.handle_applied(slot);
         }
     }
 
@@ -701,6 +461,7 @@ impl Voter {
                 let source = self.checkpoint_source(from);
                 let better = |transfer: &Transfer| transfer.is_silent() && transfer.source != source;
                 if self.transfer.as_ref().is_none_or(better) {
+                    self.give_up_transfer();
                     self.transfer = Some(Transfer::start(source, self.now));
                     self.ask_for_part();
                 }
@@ -751,7 +512,7 @@ impl Voter {
 
     fn handle_part(&mut self, from: NodeId, slot: Slot, offset: u64, length: u64, bytes: Bytes) {
         if slot <= self.handed_over {
-            self.transfer = None;
+            self.give_up_transfer();
             return;
         }
         let Some(transfer) = &mut self.transfer else { return };
@@ -797,7 +558,14 @@ impl Voter {
             self.ask_for_part();
         } else {
             mark!(TransferGivenUp);
-            self.transfer = None;
+            self.give_up_transfer();
+        }
+    }
+
+    /// What of it is on disk goes: nobody would miss it, and the next transfer begins anew.
+    fn give_up_transfer(&mut self) {
+        if self.transfer.take().is_some_and(|transfer| transfer.has_begun()) {
+            self.out.push_back(VoterOutput::GiveUpCheckpoint);
         }
     }
 }

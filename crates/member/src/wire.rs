@@ -233,8 +233,11 @@ fn put_query(out: &mut BytesMut, message: &Message<Submission>) {
             out.optional_ballot(health.promised);
             out.optional_ballot(health.leader);
             out.flag(health.happy);
-            out.slot(health.chosen);
+            out.slot(health.holds);
+            out.slot(health.knows);
+            out.slot(health.truncated);
             out.flag(health.stalled);
+            out.flag(health.electable);
         }
         Message::PreCheck { ballot } => {
             out.put_u8(11);
@@ -346,8 +349,11 @@ fn take_query(tag: u8, reader: &mut Reader) -> Result<Message<Submission>, Decod
                 promised: reader.optional("promise", Reader::ballot)?,
                 leader: reader.optional("leader", Reader::ballot)?,
                 happy: reader.flag("happiness")?,
-                chosen: reader.slot()?,
+                holds: reader.slot()?,
+                knows: reader.slot()?,
+                truncated: reader.slot()?,
                 stalled: reader.flag("stall")?,
+                electable: reader.flag("electability")?,
             },
         },
         11 => Message::PreCheck { ballot: reader.ballot()? },

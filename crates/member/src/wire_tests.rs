@@ -40,8 +40,16 @@ fn every_message() -> Vec<PeerMessage> {
     let ballot = Ballot::new(2, NodeId(1));
     let entry = Entry::Commands(vec![submission()].into());
     let read = ReadId { node: NodeId(1), incarnation: Incarnation::numbered(2), number: 3 };
-    let health =
-        Health { promised: Some(ballot), leader: None, happy: true, chosen: Slot(4), stalled: false };
+    let health = Health {
+        promised: Some(ballot),
+        leader: None,
+        happy: true,
+        holds: Slot(4),
+        knows: Slot(6),
+        truncated: Slot(2),
+        stalled: false,
+        electable: true,
+    };
     let reports = vec![
         (Slot(5), Report::Vote(Vote { ballot, value: Entry::Noop })),
         (Slot(6), Report::Chosen(entry.clone())),

@@ -14,7 +14,7 @@ use synod_member::identity::roster::Roster;
 use synod_member::introduction::Me;
 use synod_member::introduction::hello::Beginning;
 use synod_member::voter::{
-    ReadTicket, RecoveredVoter, SLOTS_RETAINED, Sequence, Voter, VoterConfig, VoterOutput,
+    ReadTicket, RecoveredVoter, SLOTS_RETAINED, Sequence, Voter, VoterConfig, VoterOutput, VoterStatus,
 };
 use synod_paxos::backoff::Backoff;
 use synod_paxos::config::ClusterId;
@@ -64,6 +64,9 @@ struct World {
     random: Backoff,
     lose: u64,
     duplicate: u64,
+    /// Whether checkpoints stay where they are: as if they were too large to be sent in the time of the test.
+    checkpoints_stay: bool,
+    slots_retained: u64,
     next_value: u64,
     /// Values whose write was acknowledged, with the revision it got: each exactly one.
     acknowledged: BTreeMap<u64, i64>,
@@ -84,6 +87,8 @@ impl World {
             random: Backoff::new(seed),
             lose: 0,
             duplicate: 0,
+            checkpoints_stay: false,
+            slots_retained: SLOTS_RETAINED,
             next_value: 0,
             acknowledged: BTreeMap::new(),
             unknown: 0,
@@ -114,9 +119,13 @@ impl World {
         self.members.get_mut(&id).unwrap()
     }
 
+    fn status(&self, id: NodeId) -> VoterStatus {
+        self.members[&id].running.as_ref().unwrap().0.status()
+    }
+
     fn start(&mut self, id: NodeId) {
         let seed = self.below(u64::MAX);
-        let now = self.now;
+        let (now, slots_retained) = (self.now, self.slots_retained);
         let member = self.member(id);
         member.incarnation += 1;
         let config = VoterConfig {
@@ -135,7 +144,7 @@ impl World {
             heartbeat_interval: TIMEOUT / 5,
             election_timeout: TIMEOUT,
             request_timeout: TIMEOUT * 10,
-            slots_retained: SLOTS_RETAINED,
+            slots_retained,
             seed,
         };
         let loaded = match &member.disk.checkpoint {
@@ -269,6 +278,7 @@ impl World {
                 self.member(id).writes.remove(&sequence);
                 self.unknown += 1;
             }
+            VoterOutput::ReadCheckpoint { .. } if self.checkpoints_stay => {}
             VoterOutput::ReadCheckpoint { to, offset, .. } => {
                 let Some((slot, bytes)) = self.member(id).disk.checkpoint.clone() else { return };
                 let part = bytes.slice(offset as usize..bytes.len().min(offset as usize + 500));
@@ -280,6 +290,7 @@ impl World {
                 receiving.truncate(offset as usize);
                 receiving.extend_from_slice(&bytes);
             }
+            VoterOutput::GiveUpCheckpoint => self.member(id).disk.receiving.clear(),
             VoterOutput::FinishCheckpoint { slot, length } => {
                 let member = self.member(id);
                 let bytes = Bytes::from(std::mem::take(&mut member.disk.receiving));
@@ -384,7 +395,7 @@ impl World {
     }
 
     fn settle_down(&mut self, seed: u64) {
-        (self.lose, self.duplicate) = (0, 0);
+        (self.lose, self.duplicate, self.checkpoints_stay) = (0, 0, false);
         for id in ids() {
             if self.member(id).running.is_none() {
                 self.start(id);
@@ -526,4 +537,51 @@ fn a_member_that_was_away_for_longer_than_the_log_is_kept_catches_up_by_a_checkp
         world.check(seed);
     }
     assert!(installed > 10, "only {installed} of 20 worlds needed a checkpoint");
+}
+
+/// Two members have truncated their logs, the leader dies, and the third starts with an empty disk. Two of three are up,
+/// so writes go on, whoever of them leads and however long the third waits for a checkpoint.
+#[test]
+fn writes_go_on_though_one_of_two_members_lacks_what_the_other_has_truncated() {
+    let mut idle = Vec::new();
+    for seed in 0..20 {
+        let mut world = World::new(seed);
+        for id in ids() {
+            world.crash(id);
+        }
+        world.slots_retained = 4;
+        let (a, b, empty) = (NodeId(1), NodeId(2), NodeId(3));
+        world.start(a);
+        world.start(b);
+        world.run(TIMEOUT * 4);
+        // One write a slot, for many more slots than are kept below a checkpoint.
+        for _ in 0..100 {
+            world.write(a);
+            world.run(Duration::from_millis(10));
+        }
+        world.run(TIMEOUT);
+        assert_eq!(world.member(empty).disk.synced.len(), 0, "seed {seed}: {empty} has written something");
+        for id in [a, b] {
+            assert!(world.status(id).truncated > Slot::ZERO, "seed {seed}: {id} has truncated nothing");
+        }
+        let leader = world.status(a).leader.unwrap().node;
+        let left = if leader == a { b } else { a };
+        world.checkpoints_stay = true;
+        world.crash(leader);
+        // Who is left knows that the leader is gone, and a new process has the shorter patience.
+        world.run(TIMEOUT / 2);
+        world.start(empty);
+        let (acknowledged, reads) = (world.acknowledged.len(), world.reads_served);
+        for _ in 0..10 {
+            world.write(left);
+            world.read(left);
+            world.run(TIMEOUT);
+        }
+        if world.acknowledged.len() == acknowledged || world.reads_served == reads {
+            idle.push(seed);
+        }
+        world.settle_down(seed);
+        world.check(seed);
+    }
+    assert!(idle.is_empty(), "nothing was answered for ten election timeouts with these seeds: {idle:?}");
 }

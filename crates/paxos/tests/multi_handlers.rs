@@ -10,13 +10,14 @@ use synod_paxos::config::ConfigId;
 use synod_paxos::durable::Gate;
 use synod_paxos::membership::Membership;
 use synod_paxos::multi::acceptor::Acceptor;
-use synod_paxos::multi::core::{Core, Rejection, SLOTS_AHEAD_MAX};
+use synod_paxos::multi::core::Core;
 use synod_paxos::multi::entry::{Command, Entry};
 use synod_paxos::multi::leader::{Leader, Window};
 use synod_paxos::multi::learner::Learner;
 use synod_paxos::multi::message::{Health, Message, Promise, ReadId, Report};
 use synod_paxos::multi::reads::{Confirmations, Readers, Ticket};
 use synod_paxos::multi::record::{HardState, Record, Recovered};
+use synod_paxos::multi::rejection::{Rejection, SLOTS_AHEAD_MAX};
 use synod_paxos::node::{Incarnation, NodeId};
 use synod_paxos::quorum::QuorumSystem;
 use synod_paxos::slot::Slot;
@@ -262,8 +263,11 @@ fn garbage_is_refused_by_name_and_changes_nothing() {
         promised: None,
         leader: Some(ballot(u64::MAX)),
         happy: true,
-        chosen: Slot(1),
+        holds: Slot(1),
+        knows: Slot(1),
+        truncated: Slot::ZERO,
         stalled: false,
+        electable: true,
     };
     let far = Slot(SLOTS_AHEAD_MAX + 1);
     let accept = |slot| Message::Accept { ballot: ballot(1), slot, entry: Entry::Noop, commit: Slot::ZERO };

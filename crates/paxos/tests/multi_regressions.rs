@@ -98,7 +98,16 @@ fn a_round_of_confirmation_that_nobody_answers_can_be_repeated_until_somebody_do
 }
 
 fn health(promised: Ballot, leader: Ballot) -> Health {
-    Health { promised: Some(promised), leader: Some(leader), happy: true, chosen: Slot::ZERO, stalled: false }
+    Health {
+        promised: Some(promised),
+        leader: Some(leader),
+        happy: true,
+        holds: Slot::ZERO,
+        knows: Slot::ZERO,
+        truncated: Slot::ZERO,
+        stalled: false,
+        electable: true,
+    }
 }
 
 /// Simulator, seed 335 of its first version: nothing of the new leader got through to the old one, which went on
@@ -109,7 +118,7 @@ fn an_old_leader_that_cannot_hear_the_new_one_follows_it_by_hearsay() {
     let round = core.election().round();
     let health = health(NEW, NEW);
     core.handle_message(NodeId(3), Message::HeartbeatReply { round, health }).unwrap();
-    core.end_round();
+    core.end_round(true);
     assert_eq!(core.election().leader(), Some(NEW));
     assert_eq!(core.propose(Word('O')), Err(Word('O')), "it leads no more");
 }
@@ -123,7 +132,7 @@ fn a_member_that_does_not_reach_its_leader_asks_by_a_neighbour_that_does() {
         Core::new(NodeId(1), Incarnation::numbered(1), members, Window::default(), Recovered::nothing());
     let round = core.election().round();
     core.handle_message(NodeId(3), Message::HeartbeatReply { round, health: health(NEW, NEW) }).unwrap();
-    core.end_round();
+    core.end_round(true);
     assert_eq!(core.election().way_to(NEW), NodeId(3));
     core.read(Ticket(1));
     let asked = outputs(&mut core).into_iter().find_map(|output| match output {

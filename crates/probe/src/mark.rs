@@ -84,8 +84,12 @@ marks! {
     LeaderSteppedDown,
     /// A leader learned that another value was chosen than the one it had proposed, and gave up its ballot.
     LeaderLostBallot,
-    /// A leader whose disk or applier was too far behind made way for a healthier member.
+    /// A leader that was stalled made way for a healthier member.
     StalledLeaderMadeWay,
+    /// A member that was stalled did not offer itself, for a healthier one was there.
+    StalledMemberWaited,
+    /// A leader's commit notice spoke of slots that the leader did not hold.
+    NoticeBeyondHeld,
     /// A leader sent proposals again that were not answered.
     ProposalSentAgain,
     /// A leader had commands and no room for them in its window.
@@ -98,6 +102,8 @@ marks! {
     FetchedSlotTruncated,
     /// A read waited for slots that the leader had recovered but not yet seen chosen.
     ReadWaitedForRecoveredSlots,
+    /// A read's index lay above what the leader held.
+    ReadIndexBeyondHeld,
     /// A read came while a round of confirmation was under way and waited for the next.
     ReadWaitedForNextRound,
     /// A leadership ended with reads not confirmed.
@@ -112,6 +118,8 @@ marks! {
     OlderCheckpointIgnored,
     /// A checkpoint that came could not be used.
     CheckpointRefused,
+    /// A checkpoint was complete of a slot of which another one was complete already.
+    CheckpointHeldAlready,
     /// A client's write turned out to be part of an installed checkpoint, its answer lost.
     AnswerLostInCheckpoint,
     /// The source of a checkpoint replaced it, so that its transfer began anew.
@@ -130,6 +138,8 @@ marks! {
     WriteOfferedToNewLeader,
     /// A write was refused because too much was in flight or not yet applied.
     WriteRefusedUnderLoad,
+    /// A write was refused that had not been offered to any leader in time.
+    WriteNeverOffered,
     /// A candidate was not elected because its log was behind (Raft).
     StaleLogNotElected,
     /// A leader without a quorum stopped leading by itself (Raft).

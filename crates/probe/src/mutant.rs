@@ -76,6 +76,8 @@ mutants! {
         TruncatedReportedAsNothing,
         /// A new leader takes slots that a promise says are chosen for empty.
         ChosenPrefixIgnored,
+        /// A promise tells of slots as chosen that the acceptor has only heard of, and that it does not hold.
+        KnownReportedAsChosen,
     }
     "what may be proposed" {
         /// A proposer proposes its own value whatever was voted for (P2c).
@@ -120,6 +122,8 @@ mutants! {
         NothingSentAgain,
         /// A leader waits for a source of chosen slots that is gone.
         StrandedLeaderWaits,
+        /// A leader's commit notices go as far as anyone says that slots are chosen.
+        NoticeByHearsay,
     }
     "leaders" {
         /// A follower is content with a leader that says it has no quorum.
@@ -128,6 +132,8 @@ mutants! {
         HappyLeaderDisturbed,
         /// Who was refused tries again at once.
         NoBackoff,
+        /// A stalled member gives way to one that is connected to no quorum.
+        GivesWayToQuorumless,
     }
     "reads" {
         /// A leader answers reads without asking whether it still leads.
@@ -144,6 +150,8 @@ mutants! {
         ReadIgnoresRecoveredSlots,
         /// A read waits for the recovered slots only.
         ReadIgnoresChosenSlots,
+        /// A read's index is the prefix that the leader holds, not the one that its notices speak of.
+        ReadIndexFromHeld,
         /// A leader notes the read index before its phase 1 is complete.
         ReadTakenByCandidate,
         /// A restarted member takes the answer to a read of the process before.
@@ -184,6 +192,8 @@ mutants! {
         WriteOfferedOnce,
         /// A member takes the outcome of an earlier process's submission for that of its own.
         ReplyToOtherProcess,
+        /// A write that was offered to a leader is refused when no answer comes, as if it could not happen any more.
+        RefusedAfterOffer,
     }
     "the journal" {
         /// A write is reported durable without a sync.

@@ -23,6 +23,8 @@ pub(crate) enum TransferWork {
     Store { slot: Slot, offset: u64, bytes: Bytes },
     /// That was the last part.
     Finish { slot: Slot, length: u64 },
+    /// No more parts come.
+    GiveUp,
 }
 
 /// Writes this member's checkpoints until the queue is closed.
@@ -73,6 +75,7 @@ fn transfer(
         TransferWork::Store { slot, offset, bytes } => {
             checkpoints.store_part(slot, offset, &bytes).map_err(|error| error.to_string())?;
         }
+        TransferWork::GiveUp => checkpoints.give_up().map_err(|error| error.to_string())?,
         TransferWork::Finish { slot, length } => match checkpoints.finish(clock::now(), slot, length) {
             Ok(loaded) => {
                 info!(%slot, bytes = length, "checkpoint received from another member");

@@ -63,7 +63,8 @@ impl DataDir {
         }
         let drawn = Drawn { disk: DiskId::new(rand::random()), nonce: rand::random() };
         let part_bytes = checkpoint_files::PART_BYTES;
-        let opened = directory::open(&files, Options::default(), part_bytes, drawn, clock::now()).map_err(explain)?;
+        let opened =
+            directory::open(&files, Options::default(), part_bytes, drawn, clock::now()).map_err(explain)?;
         let directory::Opened { identity, journal, recovered, checkpoints, loaded, .. } = opened;
         let token = founding.token().to_owned();
         let data_dir =

@@ -57,13 +57,16 @@ pub enum WriteError {
     /// Certainly not done: the command is larger than the log takes.
     #[error("etcdserver: request is too large")]
     TooLarge,
+    /// Certainly not done: there was no leader to offer it to in time.
+    #[error("etcdserver: no leader")]
+    NoLeader,
     /// Outcome unknown: no answer within the time allowed, for want of a leader or a quorum.
     #[error("etcdserver: request timed out")]
     TimedOut,
     /// Outcome unknown: the leader changed or the member caught up by a snapshot meanwhile.
     #[error("etcdserver: request timed out, possibly due to previous leader failure")]
     Unknown,
-    /// The member is stopping or has stopped voting because its disk failed.
+    /// Outcome unknown: the member is stopping or has stopped voting because its disk failed.
     #[error("etcdserver: server stopped")]
     Stopped,
 }

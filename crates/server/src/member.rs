@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -32,14 +32,14 @@ use crate::cluster::{Founding, Url};
 use crate::data_dir::{DataDir, Found};
 use crate::handle::MemberHandle;
 use crate::inbox::Inbox;
-use crate::peers::{Peers, PeersConfig};
+use crate::peers::{Peers, PeersConfig, PeersLoop};
 use crate::shared::{Shared, Waiters};
 use crate::voter_loop::{Queues, VoterLoop};
 use crate::{applier_loop, checkpoint_loop, clock, journal_loop};
 
+pub use crate::data_dir::lift_refusal;
 pub use crate::peers::PeerStats;
 pub use crate::shared::StopReason;
-pub use crate::data_dir::lift_refusal;
 pub use crate::start_error::StartError;
 
 /// A checkpoint is due once the journal has grown by so many bytes, or by the size of the state if that is more.
@@ -147,7 +147,7 @@ impl RunningMember {
         applier.set_checkpoint_every(config.checkpoint_bytes);
 
         let inbox = Arc::new(Inbox::default());
-        let peers = start_peers(&config, peer_listeners, &inbox)?;
+        let (peers, connections) = peers(&config, peer_listeners, &inbox)?;
         let shared = Arc::new(Shared {
             cluster,
             id,
@@ -175,6 +175,7 @@ impl RunningMember {
             threads: Vec::new(),
             _data_dir: data_dir.clone(),
         };
+        member.spawn("synod-peers", move |_, _| connections.run())?;
         member.spawn("synod-journal", move |shared, queues| journal_loop::run(journal, shared, queues))?;
         member.spawn("synod-applier", applier_loop::run)?;
         let (written, exchanged) = (data_dir.clone(), data_dir.clone());
@@ -303,18 +304,18 @@ fn voter_config(config: &MemberConfig, identity: &Identity) -> VoterConfig {
     }
 }
 
-fn start_peers(
+fn peers(
     config: &MemberConfig,
     listeners: Vec<TcpListener>,
     inbox: &Arc<Inbox>,
-) -> Result<Peers, StartError> {
+) -> Result<(Peers, PeersLoop), StartError> {
     let founders = config.founding.founders().iter();
     let others = founders.filter(|founder| founder.name != config.name);
     let others = others.map(|founder| (Arc::from(founder.name.as_str()), founder.peer_urls.clone()));
     let peers = PeersConfig { name: config.name.as_str().into(), others: others.collect() };
     let inbox = inbox.clone();
     let deliver = Box::new(move |from, frame| inbox.frame(from, frame));
-    Peers::start(peers, listeners, deliver).map_err(StartError::System)
+    Peers::new(peers, listeners, deliver).map_err(StartError::System)
 }
 
 /// Opens ports. `purpose` is said if one cannot be had.

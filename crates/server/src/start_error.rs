@@ -148,7 +148,9 @@ impl StartError {
         let path = path.to_owned();
         match error {
             DirectoryError::Disk(source) => StartError::Disk { path, source },
-            DirectoryError::Identity(reason) => StartError::Identity { path: path.join(IDENTITY_FILE), reason },
+            DirectoryError::Identity(reason) => {
+                StartError::Identity { path: path.join(IDENTITY_FILE), reason }
+            }
             DirectoryError::NoIdentity => StartError::NoIdentity(path),
             DirectoryError::NoJournal => StartError::NoJournal(path),
             DirectoryError::NoRoster => StartError::NoRoster(path),

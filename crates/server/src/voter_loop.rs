@@ -286,6 +286,7 @@ impl VoterLoop {
             VoterOutput::FinishCheckpoint { slot, length } => {
                 self.queues.transfer.push(TransferWork::Finish { slot, length });
             }
+            VoterOutput::GiveUpCheckpoint => self.queues.transfer.push(TransferWork::GiveUp),
             VoterOutput::Truncate { through } => self.queues.journal.push(JournalWork::Truncate { through }),
             VoterOutput::Rejected { from, reason } => self.shared.peers.rejected(&from, &reason),
         }
@@ -333,6 +334,7 @@ fn write_error(failure: WriteFailure) -> WriteError {
     match failure {
         WriteFailure::TooManyRequests => WriteError::TooManyRequests,
         WriteFailure::TooLarge => WriteError::TooLarge,
+        WriteFailure::NotOffered => WriteError::NoLeader,
         WriteFailure::TimedOut => WriteError::TimedOut,
     }
 }

@@ -85,10 +85,7 @@ pub fn read(files: &Files) -> Result<Option<Identity>, DirectoryError> {
     let names = disk.list()?;
     if names.iter().any(|name| name == file::NAME) {
         let text = String::from_utf8(disk.read(file::NAME)?).map_err(|_| "it is no text".to_owned());
-        return text
-            .and_then(|text| Identity::decode(&text))
-            .map(Some)
-            .map_err(DirectoryError::Identity);
+        return text.and_then(|text| Identity::decode(&text)).map(Some).map_err(DirectoryError::Identity);
     }
     if names.iter().any(|name| is_segment(name) || is_checkpoint(name)) {
         return Err(DirectoryError::NoIdentity);

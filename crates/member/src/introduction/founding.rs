@@ -25,7 +25,8 @@ impl Introductions {
         if !first || !self.me.founds || self.holding != Holding::Nothing || self.over {
             return;
         }
-        let disks: Option<BTreeMap<String, _>> = self.peers.iter().map(|(name, peer)| peer.founder(name)).collect();
+        let disks: Option<BTreeMap<String, _>> =
+            self.peers.iter().map(|(name, peer)| peer.founder(name)).collect();
         let Some(mut disks) = disks else { return };
         disks.insert(self.me.name.clone(), self.me.node);
         // Two founders that tell one disk run on copies of one directory: there is no cluster to be made of them.

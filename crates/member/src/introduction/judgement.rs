@@ -40,7 +40,9 @@ pub enum Refusal {
     #[error("it begins with another state: restore all founders from the same snapshot")]
     OtherBeginning,
     /// It holds another founding roster.
-    #[error("it was founded with other disks: it belongs to another cluster, or to an earlier founding of this one")]
+    #[error(
+        "it was founded with other disks: it belongs to another cluster, or to an earlier founding of this one"
+    )]
     OtherRoster,
     /// The roster names another disk under its name.
     #[error(
@@ -109,7 +111,8 @@ impl Known {
         let first = shown.starts.first()?;
         let known = shown.starts.contains(&registered)
             || registered.start < first.start
-            || mutant!(StartsNonceIgnored) && shown.starts.iter().any(|start| start.start == registered.start);
+            || mutant!(StartsNonceIgnored)
+                && shown.starts.iter().any(|start| start.start == registered.start);
         (!known).then_some(Refusal::UnknownStart(registered))
     }
 }
@@ -131,7 +134,9 @@ impl Introductions {
         let known = &self.known;
         let mut refused = Vec::new();
         for (name, peer) in &mut self.peers {
-            let Some(process) = peer.process.as_mut().filter(|process| process.speaker.node == node) else { continue };
+            let Some(process) = peer.process.as_mut().filter(|process| process.speaker.node == node) else {
+                continue;
+            };
             let (starts, recovered) = (&process.starts, process.recovered);
             let shown = Shown { incarnation: process.speaker.incarnation, starts, recovered };
             if let Some(refusal) = known.contradicts(node, &shown)

@@ -218,7 +218,9 @@ impl Introductions {
         let own = self.me.speaker();
         let answered = hello.answer.as_ref().filter(|answer| answer.speaker == own);
         let in_time = |answer: &&Answered| {
-            answer.question > peer.heard && answer.question <= peer.asked && peer.takes(&speaker, answer.question)
+            answer.question > peer.heard
+                && answer.question <= peer.asked
+                && peer.takes(&speaker, answer.question)
         };
         mark!(HelloOutOfDate if hello.answer.is_some() && answered.filter(in_time).is_none());
         if let Some(answer) = answered.filter(in_time) {
@@ -247,13 +249,15 @@ impl Introductions {
         let Some(peer) = self.peers.get_mut(name) else { return };
         peer.asked += u64::from(asks);
         let question = if asks { peer.asked } else { 0 };
-        let about = |process: &&Process| answer.as_ref().is_none_or(|answer| answer.speaker == process.speaker);
+        let about =
+            |process: &&Process| answer.as_ref().is_none_or(|answer| answer.speaker == process.speaker);
         let verdict = peer.process.as_ref().filter(about).map(|process| &process.verdict);
         let refusal = verdict.and_then(|verdict| verdict.as_ref().err()).filter(|refusal| !refusal.passes());
-        let refused = refusal
-            .map(|refusal| Refused { set_back: refusal.is_set_back(), reason: refusal.to_string() });
+        let refused =
+            refusal.map(|refusal| Refused { set_back: refusal.is_set_back(), reason: refusal.to_string() });
         // A disk that was set back before it held the roster must not get at it again: it is told after it was judged.
-        let judged = verdict.is_some_and(|verdict| verdict.as_ref().err().is_none_or(|refusal| !refusal.is_set_back()));
+        let judged = verdict
+            .is_some_and(|verdict| verdict.as_ref().err().is_none_or(|refusal| !refusal.is_set_back()));
         let shows = judged || refused.is_some() || !matches!(self.holding, Holding::Held(_));
         let hello = Hello {
             name: self.me.name.clone(),
@@ -314,7 +318,10 @@ impl Introductions {
             ));
         }
         if hello.name != name {
-            return Some(format!("calls itself \"{}\": compare the addresses in --initial-cluster", hello.name));
+            return Some(format!(
+                "calls itself \"{}\": compare the addresses in --initial-cluster",
+                hello.name
+            ));
         }
         (hello.to != self.me.name).then(|| {
             format!("takes this member for \"{}\": compare the addresses in --initial-cluster", hello.to)

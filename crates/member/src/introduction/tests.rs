@@ -25,7 +25,8 @@ fn process(me: Me, roster: Option<Roster>) -> Introductions {
 }
 
 fn roster(nodes: [u64; 3]) -> Roster {
-    Roster::new(CLUSTER, NAMES.iter().zip(nodes).map(|(name, node)| ((*name).to_owned(), NodeId(node)))).unwrap()
+    Roster::new(CLUSTER, NAMES.iter().zip(nodes).map(|(name, node)| ((*name).to_owned(), NodeId(node))))
+        .unwrap()
 }
 
 /// Processes at the addresses of three members, and what they were told to do besides sending.
@@ -47,7 +48,8 @@ impl Group {
 
     /// The same with the roster on every disk.
     fn founded() -> Group {
-        let founded = |(name, node): (&&str, u64)| process(me(name, node, &[start(1, node)]), Some(roster([1, 2, 3])));
+        let founded =
+            |(name, node): (&&str, u64)| process(me(name, node, &[start(1, node)]), Some(roster([1, 2, 3])));
         Group::new(NAMES.iter().zip(1..).map(founded))
     }
 
@@ -58,7 +60,9 @@ impl Group {
             for (name, process) in &mut self.processes {
                 while let Some(action) = process.poll_action() {
                     match action {
-                        Action::Send { to, hello } => sent.push((name.clone(), process.speaker(), to, *hello)),
+                        Action::Send { to, hello } => {
+                            sent.push((name.clone(), process.speaker(), to, *hello))
+                        }
                         Action::Hold(roster) => {
                             self.wanted.push((name.clone(), Action::Hold(roster.clone())));
                             process.handle_held(roster);
@@ -132,10 +136,14 @@ fn founding_needs_every_founder_once_and_names_the_one_that_is_missing() {
 #[test]
 fn existing_never_decides_and_adopts_what_the_decider_has_decided() {
     let mut group = Group::fresh();
-    let existing = |name: &str, node| process(Me { founds: false, ..me(name, node, &[start(1, node)]) }, None);
+    let existing =
+        |name: &str, node| process(Me { founds: false, ..me(name, node, &[start(1, node)]) }, None);
     group.restart(existing("a", 1));
     group.rounds();
-    assert!(group.processes.values().all(|process| process.roster().is_none()), "the first by name may not decide");
+    assert!(
+        group.processes.values().all(|process| process.roster().is_none()),
+        "the first by name may not decide"
+    );
     let mut group = Group::fresh();
     group.restart(existing("c", 3));
     group.rounds();
@@ -165,7 +173,10 @@ fn a_disk_that_recovers_fewer_records_than_it_told_is_refused_for_good() {
     group.restart(restarted(40));
     group.rounds();
     assert!(group.admits("a", "c") && group.admits("c", "a") && group.stopped().is_empty());
-    group.restart(process(Me { recovered: 39, ..me("c", 3, &[start(1, 3), start(2, 7)]) }, Some(roster([1, 2, 3]))));
+    group.restart(process(
+        Me { recovered: 39, ..me("c", 3, &[start(1, 3), start(2, 7)]) },
+        Some(roster([1, 2, 3])),
+    ));
     group.rounds();
     assert!(!group.admits("a", "c"));
     let [("c", Action::Refused(reason))] = group.stopped()[..] else { panic!("{:?}", group.stopped()) };
@@ -212,7 +223,11 @@ fn a_set_back_disk_without_a_roster_does_not_get_at_it_again() {
     group.processes.remove("b");
     group.restart(process(me("c", 3, &[start(1, 3)]), None));
     group.rounds();
-    assert!(matches!(group.stopped()[..], [("c", Action::End(_))]), "nothing is written: {:?}", group.stopped());
+    assert!(
+        matches!(group.stopped()[..], [("c", Action::End(_))]),
+        "nothing is written: {:?}",
+        group.stopped()
+    );
     assert_eq!(group.processes["c"].roster(), None);
 }
 

@@ -305,6 +305,7 @@ impl World {
         let last = node.applied.last().map_or(Slot::ZERO, |(slot, _)| *slot);
         assert_eq!(slot, last.next(), "{id} applies in order");
         node.applied.push((slot, entry));
+        node.replica.as_mut().unwrap().handle_applied(slot);
     }
 
     fn transmit(&mut self, from: NodeId, to: NodeId, message: Message<Word>) {

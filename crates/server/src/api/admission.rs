@@ -102,6 +102,11 @@ impl Admission {
         }
     }
 
+    /// The same for the answer to a write, which has been done: it waits as long, and then goes without a place.
+    pub(crate) async fn unread_write(&self, bytes: usize) -> Option<Unread> {
+        self.unread(bytes).await.unwrap_or_default()
+    }
+
     /// Accounts for a request frame of `bytes` that is about to be read.
     fn frame(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Status> {
         if bytes > self.max_frame_bytes {
@@ -334,8 +339,9 @@ impl HttpBody for AnswerBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let mut answer = self.answer.lock();
         let Answer::Going { inner, rest, progress, .. } = &mut *answer else {
+            // What was asked may have been done: the code is none of a refusal.
             let text = "synod: the answer was dropped because it was not read in time";
-            return Poll::Ready(Some(Err(Status::resource_exhausted(text))));
+            return Poll::Ready(Some(Err(Status::unavailable(text))));
         };
         *progress = true;
         if rest.is_empty() {

@@ -21,6 +21,8 @@ pub(crate) enum ApiError {
     NoLeader,
     /// Too much is under way already.
     TooManyRequests,
+    /// A write was done, and its answer is larger than a message can be.
+    AnswerTooLarge(usize),
     /// An enumeration holds a number that names nothing.
     UnknownEnum {
         /// Which field.
@@ -61,6 +63,10 @@ impl From<ApiError> for Status {
             ApiError::RequestTooLarge => Status::invalid_argument("etcdserver: request is too large"),
             ApiError::NoLeader => Status::unavailable("etcdserver: no leader"),
             ApiError::TooManyRequests => Status::resource_exhausted("etcdserver: too many requests"),
+            // Not a refusal, so not the code of one.
+            ApiError::AnswerTooLarge(bytes) => Status::unavailable(format!(
+                "synod: the write was done, but its answer of {bytes} bytes is larger than a message can be"
+            )),
             ApiError::UnknownEnum { field, value } => {
                 Status::invalid_argument(format!("etcdserver: invalid {field}: {value} names nothing"))
             }
@@ -87,11 +93,12 @@ fn refusal_code(refusal: Refusal) -> Code {
 }
 
 /// An unknown outcome is `Unavailable` as in etcd: its clients repeat a write only if the text says that there was
-/// no connection at all.
+/// no connection at all. So is the want of a leader, which [`is_refusal`] tells apart by its text.
 fn write_code(error: WriteError) -> Code {
     match error {
         WriteError::TooManyRequests => Code::ResourceExhausted,
         WriteError::TooLarge => Code::InvalidArgument,
+        WriteError::NoLeader => Code::Unavailable,
         WriteError::TimedOut | WriteError::Unknown | WriteError::Stopped => Code::Unavailable,
     }
 }
@@ -103,9 +110,87 @@ fn read_code(error: ReadError) -> Code {
     }
 }
 
+/// The beginnings of what members say, Synod's and etcd's. No client library and no proxy speaks like that.
+const WORDS_OF_MEMBERS: [&str; 3] = ["etcdserver: ", "synod: ", "grpc: received message larger than max "];
+
+/// Whether `status`, as a client got it, says for certain that the request changed nothing and never will.
+///
+/// Codes alone do not tell. `ResourceExhausted` and `OutOfRange` also come from a client's own library when it cannot
+/// take an answer, and `Unimplemented` when it cannot read one; proxies make up others. So only the words of a member
+/// count, and of those only the ones that refuse. Everything else leaves the outcome of a write unknown.
+pub fn is_refusal(status: &Status) -> bool {
+    let (code, text) = (status.code(), status.message());
+    let refuses = match code {
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Unauthenticated => true,
+        Code::Unavailable => text == "etcdserver: no leader",
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::Internal
+        | Code::DataLoss => false,
+    };
+    // What has a source was made up on this side of the connection.
+    let is_from_afar = std::error::Error::source(status).is_none();
+    refuses && is_from_afar && WORDS_OF_MEMBERS.iter().any(|words| text.starts_with(words))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_takes_for_a_refusal_exactly_what_certainly_changed_nothing() {
+        let refused: [ApiError; 7] = [
+            Refusal::Compacted.into(),
+            WriteError::TooManyRequests.into(),
+            WriteError::TooLarge.into(),
+            WriteError::NoLeader.into(),
+            ApiError::RequestTooLarge,
+            ApiError::TooManyRequests,
+            ApiError::Unimplemented("not here"),
+        ];
+        for error in refused {
+            assert!(is_refusal(&error.clone().into()), "{error:?}");
+        }
+        let unknown: [ApiError; 4] = [
+            WriteError::TimedOut.into(),
+            WriteError::Unknown.into(),
+            WriteError::Stopped.into(),
+            ApiError::AnswerTooLarge(5 << 30),
+        ];
+        for error in unknown {
+            assert!(!is_refusal(&error.clone().into()), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_library_or_a_proxy_makes_up_is_no_refusal() {
+        for status in [
+            Status::out_of_range(
+                "Error, decoded message length too large: found 9 bytes, the limit is: 4 bytes",
+            ),
+            Status::resource_exhausted("grpc: received message after decompression larger than max"),
+            Status::unimplemented("grpc-status header missing, mapped from HTTP status code 404"),
+            Status::permission_denied("RBAC: access denied"),
+            Status::cancelled("etcdserver: as if a member had said so"),
+            Status::deadline_exceeded("no answer within 5s"),
+            Status::internal("h2 protocol error: error reading a body from connection"),
+            Status::unavailable("etcdserver: leader changed"),
+            Status::unknown(""),
+        ] {
+            assert!(!is_refusal(&status), "{status:?}");
+        }
+    }
 
     #[track_caller]
     fn client_sees(error: impl Into<ApiError>, code: Code, text: &str) {
@@ -136,6 +221,7 @@ mod tests {
         let previous = "etcdserver: request timed out, possibly due to previous leader failure";
         client_sees(WriteError::TooManyRequests, ResourceExhausted, "etcdserver: too many requests");
         client_sees(WriteError::TooLarge, InvalidArgument, "etcdserver: request is too large");
+        client_sees(WriteError::NoLeader, Unavailable, "etcdserver: no leader");
         client_sees(WriteError::TimedOut, Unavailable, "etcdserver: request timed out");
         client_sees(WriteError::Unknown, Unavailable, previous);
         client_sees(WriteError::Stopped, Unavailable, "etcdserver: server stopped");

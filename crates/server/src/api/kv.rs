@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 use crate::proto::etcdserverpb as pb;
 use crate::proto::etcdserverpb::kv_server::Kv as KvService;
 
+use super::admission::Unread;
 use super::context::Context;
 use super::convert;
 use super::error::ApiError;
@@ -48,19 +49,40 @@ impl Kv {
     }
 }
 
+/// A message has a length of four bytes.
+const MESSAGE_BYTES_MAX: usize = u32::MAX as usize;
+
 impl Context {
-    /// An answer that is accounted for until its client has read it.
+    /// An answer to a read that is accounted for until its client has read it.
     ///
     /// # Errors
     /// If there are too many such already.
     async fn answer<T: Message>(&self, message: T) -> Result<Response<T>, ApiError> {
         let unread = self.admission.unread(message.encoded_len()).await?;
-        let mut response = Response::new(message);
-        if let Some(unread) = unread {
-            response.extensions_mut().insert(unread);
-        }
-        Ok(response)
+        Ok(accounted(message, unread))
     }
+
+    /// The same for a write. It has been done, so nothing can be refused any more: what there is no room for in time
+    /// goes nevertheless.
+    ///
+    /// # Errors
+    /// If no message can be as large; it does not say that nothing was done.
+    async fn answer_write<T: Message>(&self, message: T) -> Result<Response<T>, ApiError> {
+        let bytes = message.encoded_len();
+        if bytes > MESSAGE_BYTES_MAX {
+            return Err(ApiError::AnswerTooLarge(bytes));
+        }
+        let unread = self.admission.unread_write(bytes).await;
+        Ok(accounted(message, unread))
+    }
+}
+
+fn accounted<T>(message: T, unread: Option<Unread>) -> Response<T> {
+    let mut response = Response::new(message);
+    if let Some(unread) = unread {
+        response.extensions_mut().insert(unread);
+    }
+    response
 }
 
 /// Whether a transaction is so cheap to read that it may run where it was received.
@@ -128,7 +150,7 @@ impl KvService for Kv {
         let bytes = request.encoded_len();
         match self.write(bytes, Command::Put(convert::put(request))).await? {
             (StoreResponse::Put(put), header) => {
-                Ok(self.0.answer(convert::put_response(header, put)).await?)
+                Ok(self.0.answer_write(convert::put_response(header, put)).await?)
             }
             (other, _) => mismatch("put", &other),
         }
@@ -143,7 +165,7 @@ impl KvService for Kv {
         let bytes = request.encoded_len();
         match self.write(bytes, Command::DeleteRange(convert::delete_range(request))).await? {
             (StoreResponse::DeleteRange(delete), header) => {
-                Ok(self.0.answer(convert::delete_range_response(header, delete)).await?)
+                Ok(self.0.answer_write(convert::delete_range_response(header, delete)).await?)
             }
             (other, _) => mismatch("removal", &other),
         }
@@ -165,7 +187,7 @@ impl KvService for Kv {
         }
         match self.write(bytes, Command::Txn(txn)).await? {
             (StoreResponse::Txn(txn), header) => {
-                Ok(self.0.answer(convert::txn_response(header, txn)).await?)
+                Ok(self.0.answer_write(convert::txn_response(header, txn)).await?)
             }
             (other, _) => mismatch("transaction", &other),
         }

@@ -36,6 +36,7 @@ use crate::proto::synod::v1::log_server::LogServer;
 
 use admission::{Admission, Admitted};
 use context::Context;
+pub use error::is_refusal;
 pub use limits::Limits;
 
 /// The etcd version whose interface is spoken. Clients choose what they ask for by it: Kubernetes wants 3.5.13 at

@@ -11,12 +11,12 @@ use synod_frames::{FrameError, FrameReader, write_frames};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::handshake::{Answer, HandshakeError, INTRODUCTION_MAX, Introduction};
-use super::{ALIVE_EVERY, FRAME_MAX, HANDSHAKE_TIME, Local, SILENCE_MAX};
+use super::{ALIVE_EVERY, FRAME_MAX, HANDSHAKE_TIME, Local, SILENCE_MAX, first_panic};
 
 /// Connections that have not said yet who they are, at most. One more is closed at once.
 const STRANGERS_MAX: usize = 64;
@@ -51,8 +51,13 @@ impl Accepted {
 /// Accepts for ever.
 pub(crate) async fn accept_loop(local: Arc<Local>, listener: TcpListener) {
     let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    let mut connections = JoinSet::new();
     loop {
-        let stream = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            panic = first_panic(&mut connections) => std::panic::resume_unwind(panic),
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 local.reject("a peer's connection could not be accepted", &error);
@@ -67,7 +72,7 @@ pub(crate) async fn accept_loop(local: Arc<Local>, listener: TcpListener) {
         let local = local.clone();
         // The task registers its own handle, so it starts only once it has been given it.
         let (give, given) = tokio::sync::oneshot::channel();
-        let task = tokio::spawn(async move {
+        let task = connections.spawn(async move {
             let Ok(task) = given.await else { return };
             let peer = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
             let admitted = timeout(HANDSHAKE_TIME, admit(&local, stream, task)).await;
@@ -79,7 +84,7 @@ pub(crate) async fn accept_loop(local: Arc<Local>, listener: TcpListener) {
             }
         });
         // Fails only if the task is gone already.
-        let _ = give.send(task.abort_handle());
+        let _ = give.send(task);
     }
 }
 
@@ -123,11 +128,10 @@ async fn receive(local: &Local, admitted: Admitted) {
     info!(peer = &*from, "a peer is connected to us");
     let receiving = async {
         loop {
-            match timeout(SILENCE_MAX, reader.next(FRAME_MAX)).await {
-                Ok(Ok(frame)) if frame.is_empty() => {}
-                Ok(Ok(frame)) => local.deliver(&from, frame),
-                Ok(Err(error)) => return error.to_string(),
-                Err(_) => return "nothing came for too long".to_owned(),
+            match reader.next_unless_silent(FRAME_MAX, SILENCE_MAX).await {
+                Ok(frame) if frame.is_empty() => {}
+                Ok(frame) => local.deliver(&from, frame),
+                Err(error) => return error.to_string(),
             }
         }
     };

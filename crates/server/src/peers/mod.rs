@@ -9,19 +9,23 @@ mod accept;
 mod dial;
 mod handshake;
 mod queue;
+#[cfg(test)]
+mod tests;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::cluster::Url;
@@ -35,7 +39,7 @@ const FRAME_MAX: usize = synod_member::wire::FRAME_BYTES_MAX;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
 /// A side with nothing to say says so this often.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
-/// A connection on which nothing was heard, or nothing could be written, for so long is given up.
+/// A connection on which not one byte came for so long is given up, by the end that listens. A frame may take longer.
 const SILENCE_MAX: Duration = Duration::from_secs(4);
 /// Rejections are logged at most this often; all are counted.
 const LOG_EVERY: Duration = Duration::from_secs(5);
@@ -122,26 +126,34 @@ pub struct PeerStats {
     pub unheard: u64,
 }
 
-/// The running connections. Dropping it ends them.
+/// The connections of a member. Dropping it ends them.
 pub(crate) struct Peers {
     local: Arc<Local>,
     queues: BTreeMap<Arc<str>, Arc<PeerQueue>>,
-    running: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+/// What the thread of the connections does.
+pub(crate) struct PeersLoop {
+    runtime: Runtime,
+    local: Arc<Local>,
+    queues: BTreeMap<Arc<str>, Arc<PeerQueue>>,
+    listeners: Vec<tokio::net::TcpListener>,
+    stopped: oneshot::Receiver<()>,
 }
 
 impl Peers {
-    /// Starts the thread. `deliver` is called on it, and must not block.
+    /// Prepares the connections; [`PeersLoop::run`] makes them. `deliver` is called on its thread, and must not block.
     ///
     /// # Errors
-    /// If the system gives no thread, no event queue or no use of the listeners.
-    pub(crate) fn start(
+    /// If the system gives no event queue or no use of the listeners.
+    pub(crate) fn new(
         config: PeersConfig,
         listeners: Vec<TcpListener>,
         deliver: Deliver,
-    ) -> io::Result<Peers> {
-        let addresses = config.others.clone();
+    ) -> io::Result<(Peers, PeersLoop)> {
         let queues: BTreeMap<Arc<str>, Arc<PeerQueue>> =
-            addresses.keys().map(|name| (name.clone(), Arc::default())).collect();
+            config.others.keys().map(|name| (name.clone(), Arc::default())).collect();
         let local = Arc::new(Local {
             config,
             accepted: Accepted::default(),
@@ -158,23 +170,9 @@ impl Peers {
             usable.collect::<io::Result<_>>()?
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let (shared, dialed) = (local.clone(), queues.clone());
-        let thread = std::thread::Builder::new().name("synod-peers".into()).spawn(move || {
-            runtime.block_on(async move {
-                for listener in listeners {
-                    tokio::spawn(accept::accept_loop(shared.clone(), listener));
-                }
-                for (name, urls) in addresses {
-                    let queue = dialed[&name].clone();
-                    tokio::spawn(dial::dial_loop(shared.clone(), name, urls, queue));
-                }
-                // An error means that the sender is gone, which is a stop as well.
-                let _ = stopped.await;
-            });
-            // A name look-up under way must not hold the stop up.
-            runtime.shutdown_background();
-        })?;
-        Ok(Peers { local, queues, running: Mutex::new(Some((stop, thread))) })
+        let connections =
+            PeersLoop { runtime, local: local.clone(), queues: queues.clone(), listeners, stopped };
+        Ok((Peers { local, queues, stop: Mutex::new(Some(stop)) }, connections))
     }
 
     /// Sends a frame once [`Peers::flush`] is called. One for no other member is dropped.
@@ -201,19 +199,49 @@ impl Peers {
         self.local.reject(&format!("{from} sent something that cannot be"), &reason);
     }
 
-    /// Ends all connections and frees the ports.
+    /// Ends all connections and frees the ports; [`PeersLoop::run`] returns then.
     pub(crate) fn stop(&self) {
-        let running = self.running.lock().take();
-        if let Some((stop, thread)) = running {
-            drop(stop);
-            // It panics only if a bug took the runtime down; the connections are gone either way.
-            let _ = thread.join();
+        self.stop.lock().take();
+    }
+}
+
+impl PeersLoop {
+    /// Keeps the connections until [`Peers::stop`].
+    ///
+    /// # Panics
+    /// If a task of a connection did: a bug ends the thread, and with it the member.
+    pub(crate) fn run(self) {
+        let PeersLoop { runtime, local, queues, listeners, stopped } = self;
+        let panic = runtime.block_on(async move {
+            let mut tasks = JoinSet::new();
+            for listener in listeners {
+                tasks.spawn(accept::accept_loop(local.clone(), listener));
+            }
+            for (name, queue) in queues {
+                tasks.spawn(dial::dial_loop(local.clone(), name, queue));
+            }
+            tokio::select! {
+                // An error means that the sender is gone: this is how it is stopped.
+                _ = stopped => None,
+                panic = first_panic(&mut tasks) => Some(panic),
+            }
+        });
+        // A name look-up under way must not hold the end up.
+        runtime.shutdown_background();
+        if let Some(panic) = panic {
+            std::panic::resume_unwind(panic);
         }
     }
 }
 
-impl Drop for Peers {
-    fn drop(&mut self) {
-        self.stop();
+/// Waits until one of `tasks` panics. Never ends if they end otherwise.
+async fn first_panic(tasks: &mut JoinSet<()>) -> Box<dyn Any + Send> {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended
+            && let Ok(panic) = error.try_into_panic()
+        {
+            return panic;
+        }
     }
+    std::future::pending().await
 }

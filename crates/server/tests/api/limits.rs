@@ -1,9 +1,12 @@
 use std::time::Instant;
 
 use synod_server::api::Limits;
+use synod_server::proto::etcdserverpb as pb;
+use synod_server::proto::etcdserverpb::kv_client::KvClient;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tonic::Code;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Streaming};
 
 use crate::kv::{get, put};
 use crate::support::{PATIENCE, Server, refused};
@@ -53,7 +56,7 @@ async fn garbage_on_the_client_port_disturbs_nobody() {
 async fn a_connection_above_the_limit_is_closed_until_another_one_ends() {
     let server = Server::start_with(Limits { max_connections: 1, ..Limits::default() }).await;
     let first = server.connect().await;
-    let mut kv = synod_server::proto::etcdserverpb::kv_client::KvClient::new(first);
+    let mut kv = KvClient::new(first);
     kv.put(put("k", "v")).await.unwrap();
     let mut second = TcpStream::connect(server.address).await.unwrap();
     let read = tokio::time::timeout(PATIENCE, second.read(&mut [0; 64])).await.expect("it is closed");
@@ -61,12 +64,9 @@ async fn a_connection_above_the_limit_is_closed_until_another_one_ends() {
     drop(kv);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+        let endpoint = Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
         if let Ok(channel) = endpoint.connect().await
-            && synod_server::proto::etcdserverpb::kv_client::KvClient::new(channel)
-                .range(get("k"))
-                .await
-                .is_ok()
+            && KvClient::new(channel).range(get("k")).await.is_ok()
         {
             break;
         }
@@ -81,4 +81,30 @@ async fn serving_ends_although_a_client_stays_connected() {
     kv.put(put("k", "v")).await.unwrap();
     server.stop_serving().await;
     assert_eq!(kv.range(get("k")).await.unwrap_err().code(), Code::Unavailable);
+}
+
+/// A client that asks for everything and reads next to nothing of it. The answer goes on as long as it is held.
+async fn hoarder(server: &Server) -> (KvClient<Channel>, Streaming<pb::RangeStreamResponse>) {
+    let endpoint = Endpoint::from_shared(format!("http://{}", server.address)).unwrap();
+    let channel = endpoint.initial_stream_window_size(65_535).connect().await.unwrap();
+    let mut kv = KvClient::new(channel);
+    let answer = kv.range_stream(get("large")).await.unwrap().into_inner();
+    (kv, answer)
+}
+
+#[tokio::test]
+async fn a_write_that_was_done_is_answered_although_others_do_not_read_theirs() {
+    let limits = Limits { max_unread_bytes: 512 * 1024, ..Limits::default() };
+    let server = Server::start_with(limits).await;
+    let mut kv = server.kv().await;
+    kv.put(put("large", vec![b'v'; 600_000])).await.unwrap();
+    kv.put(put("k", vec![b'o'; 40_000])).await.unwrap();
+    let _unread = hoarder(&server).await;
+    let asked = pb::PutRequest { prev_kv: true, ..put("k", vec![b'n'; 40_000]) };
+    let answer = kv.put(asked).await.expect("what was done is not refused").into_inner();
+    assert_eq!(answer.prev_kv.unwrap().value, vec![b'o'; 40_000]);
+    let all = pb::DeleteRangeRequest { key: "k".into(), prev_kv: true, ..Default::default() };
+    let answer = kv.delete_range(all).await.expect("what was done is not refused").into_inner();
+    assert_eq!(answer.deleted, 1);
+    assert_eq!(kv.range(get("k")).await.unwrap().into_inner().count, 0);
 }

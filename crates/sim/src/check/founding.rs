@@ -1,10 +1,12 @@
 //! Founding: the shipped [`Introductions`] of every founder's process.
 //!
-//! A message arrives at any time or never, also after its sender has died, but not twice: connections do not repeat what
-//! they carry. A crashed founder starts again at once, with what was durable; a founder whose disk is lost
+//! A question arrives at once or never, since it may be asked at any time. An answer arrives at any time or never, also
+//! after its sender has died, but not twice: connections do not repeat what they carry. What a process asks by itself when
+//! it holds the roster is left out: it may ask at any time anyway. A crashed founder starts again at once, with what was durable; a founder whose disk is lost
 //! starts again on an empty one. In every state it is tried whether founding completes if nothing breaks any more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use synod_member::identity::roster::Roster;
 use synod_member::introduction::hello::{Beginning, Hello, Speaker};
@@ -61,8 +63,9 @@ struct Packet {
 /// Everything that the future depends on.
 #[derive(Clone, Debug)]
 pub struct State {
-    founders: Vec<Founder>,
-    sent: BTreeMap<Packet, (Speaker, Hello)>,
+    founders: Vec<Arc<Founder>>,
+    /// Answers on their way.
+    sent: BTreeMap<Packet, Arc<(Speaker, Hello)>>,
     crashes: u8,
     lost_disks: u8,
     /// Every disk that ever held a roster, with that roster.
@@ -72,9 +75,9 @@ pub struct State {
 /// What may happen next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// A founder asks another.
+    /// A founder asks another, which answers.
     Ask(usize, usize),
-    /// A message arrives.
+    /// An answer arrives.
     Deliver(usize),
     /// A founder's roster becomes durable, and its process hears of it.
     Persist(usize),
@@ -107,50 +110,73 @@ impl Founder {
 }
 
 impl State {
-    /// Carries out what a founder's process wants.
-    fn settle(&mut self, at: usize) {
-        while let Some(wanted) = self.founders[at].process.poll_action() {
-            let founder = &mut self.founders[at];
+    fn founder(&mut self, at: usize) -> &mut Founder {
+        Arc::make_mut(&mut self.founders[at])
+    }
+
+    /// Carries out what a founder's process wants. Returns its questions that answer nothing.
+    fn settle(&mut self, at: usize) -> Vec<(usize, Speaker, Hello)> {
+        let mut questions = Vec::new();
+        while let Some(wanted) = self.founder(at).process.poll_action() {
             match wanted {
                 Wanted::Send { to, hello } => {
                     let to = (0..self.founders.len()).find(|at| name(*at) == to).expect("a founder");
                     let speaker = self.founders[at].process.speaker();
+                    if hello.answer.is_none() {
+                        questions.push((to, speaker, *hello));
+                        continue;
+                    }
                     let packet = Packet { from: at, to, hello: Fingerprint::of(&(&speaker, &hello)) };
-                    self.sent.insert(packet, (speaker, *hello));
+                    self.sent.insert(packet, Arc::new((speaker, *hello)));
                 }
-                Wanted::Hold(roster) => founder.writing = Some(roster),
+                Wanted::Hold(roster) => self.founder(at).writing = Some(roster),
                 Wanted::Met { .. } => {}
-                Wanted::Refused(_) | Wanted::End(_) => (founder.over, founder.writing) = (true, None),
+                Wanted::Refused(_) | Wanted::End(_) => {
+                    let founder = self.founder(at);
+                    (founder.over, founder.writing) = (true, None);
+                }
             }
+        }
+        questions
+    }
+
+    fn hear(&mut self, from: usize, to: usize, speaker: Speaker, hello: Hello) {
+        if !self.founders[to].over {
+            let handled = self.founder(to).process.handle_hello(&name(from), speaker, hello);
+            handled.expect("the sender is a founder");
+            self.settle(to);
+        }
+    }
+
+    fn ask(&mut self, at: usize, to: usize) {
+        self.founder(at).process.ask_one(&name(to));
+        for (to, speaker, hello) in self.settle(at) {
+            self.hear(at, to, speaker, hello);
         }
     }
 
     fn deliver(&mut self, packet: &Packet) {
-        let (speaker, hello) = self.sent.remove(packet).expect("it was sent");
-        let founder = &mut self.founders[packet.to];
-        if !founder.over {
-            let handled = founder.process.handle_hello(&name(packet.from), speaker, hello);
-            handled.expect("the sender is a founder");
-            self.settle(packet.to);
-        }
+        let sent = self.sent.remove(packet).expect("it was sent");
+        let (speaker, hello) = (*sent).clone();
+        self.hear(packet.from, packet.to, speaker, hello);
     }
 
     fn persist(&mut self, at: usize) {
-        let founder = &mut self.founders[at];
+        let founder = self.founder(at);
         let Some(roster) = founder.writing.take() else { return };
         founder.held = Some(roster.clone());
         let entry = (founder.node, roster.clone());
+        founder.process.handle_held(roster);
         if !self.ever.contains(&entry) {
             self.ever.push(entry);
             self.ever.sort_by_key(|(node, roster)| (*node, roster.nodes()));
         }
-        founder.process.handle_held(roster);
         self.settle(at);
     }
 
     fn restart(&mut self, setting: &Setting, at: usize) {
-        let Founder { node, starts, held, .. } = self.founders[at].clone();
-        self.founders[at] = Founder::new(setting, at, node, starts + 1, held);
+        let Founder { node, starts, held, .. } = self.founder(at).clone();
+        self.founders[at] = Arc::new(Founder::new(setting, at, node, starts + 1, held));
         self.settle(at);
     }
 
@@ -189,20 +215,17 @@ impl State {
             if !state.with_quorum(held).is_empty() {
                 return true;
             }
-            let mut known: BTreeSet<Packet> = state.sent.keys().cloned().collect();
+            let old: BTreeSet<Packet> = state.sent.keys().cloned().collect();
             for at in 0..state.founders.len() {
                 state.persist(at);
-                if !state.founders[at].over {
-                    state.founders[at].process.ask();
-                    state.settle(at);
+                for to in 0..state.founders.len() {
+                    if to != at && !state.founders[at].over {
+                        state.ask(at, to);
+                    }
                 }
             }
-            // Answers to what was just asked, and answers to those.
-            for _ in 0..3 {
-                let new: Vec<Packet> =
-                    state.sent.keys().filter(|packet| !known.contains(*packet)).cloned().collect();
-                new.iter().for_each(|packet| state.deliver(packet));
-                known.extend(new);
+            while let Some(packet) = state.sent.keys().find(|packet| !old.contains(*packet)).cloned() {
+                state.deliver(&packet);
             }
         }
         false
@@ -217,7 +240,7 @@ impl Model for Founding {
     type Action = Action;
 
     fn initial(&self) -> Vec<State> {
-        let founder = |at| Founder::new(&self.0, at, NodeId(at as u64 + 1), 1, None);
+        let founder = |at| Arc::new(Founder::new(&self.0, at, NodeId(at as u64 + 1), 1, None));
         vec![State {
             founders: (0..self.0.founders).map(founder).collect(),
             sent: BTreeMap::new(),
@@ -251,9 +274,8 @@ impl Model for Founding {
         let mut next = state.clone();
         match *action {
             Action::Ask(at, to) => {
-                next.founders[at].asked[to] += 1;
-                next.founders[at].process.ask_one(&name(to));
-                next.settle(at);
+                next.founder(at).asked[to] += 1;
+                next.ask(at, to);
             }
             Action::Deliver(packet) => {
                 let packet = state.sent.keys().nth(packet).expect("one of those sent").clone();
@@ -266,7 +288,7 @@ impl Model for Founding {
             }
             Action::LoseDisk(at) => {
                 next.lost_disks += 1;
-                let founder = &mut next.founders[at];
+                let founder = next.founder(at);
                 (founder.node, founder.starts, founder.held) = (NodeId(founder.node.0 + 10), 0, None);
                 next.restart(&self.0, at);
             }
@@ -275,7 +297,12 @@ impl Model for Founding {
         if self.fingerprint(&next) == self.fingerprint(state) {
             return Ok(None);
         }
-        if !next.completes() {
+        // What only asks or answers gets no process nearer to a dead end.
+        let decisive = next.founders.iter().zip(&state.founders).any(|(next, before)| {
+            (next.node, next.starts, next.over, &next.held, &next.writing)
+                != (before.node, before.starts, before.over, &before.held, &before.writing)
+        });
+        if decisive && !next.completes() {
             let what = "nothing breaks any more, and no roster is held by a quorum".to_owned();
             return Err(Violation { invariant: "Founding completes", what });
         }
@@ -291,11 +318,10 @@ impl Model for Founding {
         match *action {
             Action::Ask(at, to) => format!("{} asks {}", name(at), name(to)),
             Action::Deliver(packet) => {
-                let (packet, (speaker, hello)) = state.sent.iter().nth(packet).expect("one of those sent");
-                let kind = if hello.answer.is_some() { "answer" } else { "question" };
-                let (from, to) = (name(packet.from), name(packet.to));
+                let (packet, sent) = state.sent.iter().nth(packet).expect("one of those sent");
+                let (from, to, speaker) = (name(packet.from), name(packet.to), &sent.0);
                 format!(
-                    "{to} hears the {kind} of {from}, disk {} start {}",
+                    "{to} hears the answer of {from}, disk {} start {}",
                     speaker.node, speaker.incarnation
                 )
             }

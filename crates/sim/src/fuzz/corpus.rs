@@ -145,8 +145,16 @@ fn protocol_messages() -> Vec<(&'static str, Message<Submission>)> {
 
 fn queries() -> Vec<(&'static str, Message<Submission>)> {
     let read = ReadId { node: NodeId(1), incarnation: Incarnation::numbered(2), number: 3 };
-    let health =
-        Health { promised: Some(BALLOT), leader: None, happy: true, chosen: Slot(4), stalled: false };
+    let health = Health {
+        promised: Some(BALLOT),
+        leader: None,
+        happy: true,
+        holds: Slot(4),
+        knows: Slot(6),
+        truncated: Slot(2),
+        stalled: false,
+        electable: true,
+    };
     vec![
         ("heartbeat", Message::Heartbeat { round: 7, commit: Some((BALLOT, Slot(9))) }),
         ("heartbeat_reply", Message::HeartbeatReply { round: 7, health }),

@@ -29,6 +29,10 @@ pub struct Restore {
     offset: u64,
     /// What comes next.
     next: Next,
+    /// The last key.
+    last: Option<StoredKey>,
+    /// Whether keys are put into the store.
+    keeps: bool,
 }
 
 enum Next {
@@ -72,7 +76,14 @@ impl Restore {
             frames: 0,
             offset: 0,
             next: Next::Header,
+            last: None,
+            keeps: true,
         }
+    }
+
+    /// Only looks whether a store could be filled: every check is the same, and the store stays empty.
+    pub fn of_nothing() -> Restore {
+        Restore { keeps: false, ..Restore::new() }
     }
 
     /// Takes the next piece of the stream.
@@ -179,7 +190,7 @@ impl Restore {
             Next::Header => self.header(cursor),
             Next::Key => self.key(cursor),
             Next::Version(partial) => {
-                partial.version(cursor, &mut self.state)?;
+                partial.version(cursor, &mut self.state, self.keeps)?;
                 if partial.left == 0 {
                     self.close_key();
                 }
@@ -209,7 +220,7 @@ impl Restore {
             self.next = Next::Nothing;
             return Ok(());
         }
-        if self.state.keys.get_max().is_some_and(|(last, _)| key <= last.as_slice()) {
+        if self.last.as_ref().is_some_and(|last| key <= last.as_slice()) {
             return Err(Stop::Wrong("keys out of order"));
         }
         if versions == 0 {
@@ -221,7 +232,10 @@ impl Restore {
 
     fn close_key(&mut self) {
         let Next::Version(partial) = std::mem::replace(&mut self.next, Next::Key) else { return };
-        if let Some(history) = partial.history {
+        self.last = Some(partial.key.clone());
+        if self.keeps
+            && let Some(history) = partial.history
+        {
             self.state.bytes += key_bytes(partial.key.as_slice());
             self.state.keys.insert(partial.key, history);
         }
@@ -229,7 +243,7 @@ impl Restore {
 }
 
 impl Partial {
-    fn version(&mut self, cursor: &mut Cursor<'_>, state: &mut State) -> Result<(), Stop> {
+    fn version(&mut self, cursor: &mut Cursor<'_>, state: &mut State, keeps: bool) -> Result<(), Stop> {
         let at = Revision {
             main: cursor.i64()?,
             sub: u32::try_from(cursor.u64()?).map_err(|_| Stop::Wrong("an impossible revision"))?,
@@ -256,8 +270,8 @@ impl Partial {
         }
         state.bytes += version_bytes(live.as_ref());
         match &mut self.history {
-            Some(history) => history.push(at, live),
-            None => self.history = Some(History::new(at, live)),
+            Some(history) if keeps => history.push(at, live),
+            _ => self.history = Some(History::new(at, live.filter(|_| keeps))),
         }
         self.left -= 1;
         Ok(())

@@ -11,11 +11,21 @@ fn snapshot(store: &Store) -> Vec<u8> {
 }
 
 fn restore(pieces: impl IntoIterator<Item: AsRef<[u8]>>) -> Result<Store, SnapshotError> {
-    let mut restore = Restore::new();
+    let (mut restore, mut check) = (Restore::new(), Restore::of_nothing());
     for piece in pieces {
-        restore.push(piece.as_ref())?;
+        let pushed = restore.push(piece.as_ref());
+        assert_eq!(check.push(piece.as_ref()), pushed, "what only looks sees the same");
+        pushed?;
     }
-    restore.finish()
+    let (restored, checked) = (restore.finish(), check.finish());
+    match (&restored, checked) {
+        (Ok(_), Ok(nothing)) => {
+            assert_eq!(nothing.view().range(&Range::new(KeyRange::From("a".into()))).unwrap().count, 0)
+        }
+        (Err(error), checked) => assert_eq!(checked.map(drop), Err(*error)),
+        (Ok(_), Err(error)) => panic!("what only looks was refused: {error}"),
+    }
+    restored
 }
 
 /// History, tombstones, a compaction, several frames, and a value that spans some of them.

@@ -17,12 +17,11 @@ use bytes::{Bytes, BytesMut};
 use clap::Args;
 use synod_server::proto::etcdserverpb as pb;
 use synod_server::proto::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
-use synod_server::proto::etcdserverpb::kv_client::KvClient;
 use synod_server::proto::etcdserverpb::request_op::Request as Step;
 use synod_server::proto::etcdserverpb::response_op::Response as Answer;
 
 use super::args::{Common, value_or_stdin};
-use super::connection::Cluster;
+use super::connection::{Cluster, kv};
 use super::error::ClientError;
 use super::{get, json, output};
 
@@ -104,9 +103,7 @@ pub(super) async fn run(command: AppendCommand) -> Result<(), ClientError> {
     let deadline = Instant::now() + cluster.timeout();
     let mut seen = Seen::of(&get::range(&cluster, read(&key)).await?);
     loop {
-        let ask = |channel, request| async move {
-            KvClient::new(channel).max_decoding_message_size(usize::MAX).txn(request).await
-        };
+        let ask = |channel, request| async move { kv(channel).txn(request).await };
         let response = cluster.write(transaction(&key, &seen, &suffix), &next, ask).await?;
         if response.succeeded {
             if common.json {

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::connection::Endpoint;
 use super::error::ClientError;
+use super::output;
 
 /// How to reach the cluster, and how to print.
 #[derive(Clone, Debug, Args)]
@@ -97,7 +98,7 @@ pub(super) fn value_or_stdin(value: Option<String>) -> Result<Bytes, ClientError
         _ => {
             let mut stdin = std::io::stdin();
             if stdin.is_terminal() {
-                eprintln!("Reading the value from standard input; Ctrl-D ends it.");
+                output::note("Reading the value from standard input; Ctrl-D ends it.");
             }
             let mut value = Vec::new();
             let read = stdin.read_to_end(&mut value);

@@ -2,10 +2,9 @@
 
 use clap::Args;
 use synod_server::proto::etcdserverpb::CompactionRequest;
-use synod_server::proto::etcdserverpb::kv_client::KvClient;
 
 use super::args::Common;
-use super::connection::Cluster;
+use super::connection::{Cluster, kv};
 use super::error::ClientError;
 use super::{json, output};
 
@@ -26,7 +25,7 @@ pub struct CompactCommand {
 pub(super) async fn run(command: CompactCommand) -> Result<(), ClientError> {
     let CompactCommand { common, revision } = command;
     let request = CompactionRequest { revision, physical: false };
-    let ask = |channel, request| async move { KvClient::new(channel).compact(request).await };
+    let ask = |channel, request| async move { kv(channel).compact(request).await };
     let next = "Compacting again does no harm.";
     let response = Cluster::new(&common).write(request, next, ask).await?;
     if common.json {

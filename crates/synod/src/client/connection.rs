@@ -8,6 +8,8 @@ use std::future::Future;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
+use synod_server::api::is_refusal;
+use synod_server::proto::etcdserverpb::kv_client::KvClient;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
@@ -80,10 +82,16 @@ fn reason(status: &Status) -> String {
     }
 }
 
-/// Whether a status may mean that there was no answer: nobody there, or nobody in time.
-fn is_silence(status: &Status) -> bool {
+/// Whether another member may answer what this one did not: it is not there, or had no leader, or no time.
+fn may_be_answered_elsewhere(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown)
         || std::error::Error::source(status).is_some()
+}
+
+/// What reads and writes keys. It takes answers of any size: whatever a member sends was asked for, and to refuse
+/// the answer to a write would leave its outcome unknown.
+pub(super) fn kv(channel: Channel) -> KvClient<Channel> {
+    KvClient::new(channel).max_decoding_message_size(usize::MAX)
 }
 
 /// A cluster as a client knows it.
@@ -140,7 +148,9 @@ impl Cluster {
             let share = share.saturating_sub(started.elapsed());
             match call(channel, question.clone(), share, &ask).await {
                 Ok(answer) => return Ok(answer),
-                Err(status) if is_silence(&status) => silent.push((endpoint.clone(), reason(&status))),
+                Err(status) if may_be_answered_elsewhere(&status) => {
+                    silent.push((endpoint.clone(), reason(&status)));
+                }
                 Err(status) => return Err(ClientError::Refused(status)),
             }
         }
@@ -175,12 +185,13 @@ impl Cluster {
             let remaining = deadline.saturating_duration_since(Instant::now());
             return match call(channel, question, remaining, &ask).await {
                 Ok(answer) => Ok(answer),
-                Err(status) if is_silence(&status) => Err(ClientError::OutcomeUnknown {
+                Err(status) if is_refusal(&status) => Err(ClientError::Refused(status)),
+                // The write is on its way. Whatever else came, a member may have done it.
+                Err(status) => Err(ClientError::OutcomeUnknown {
                     endpoint: endpoint.clone(),
                     reason: reason(&status),
                     next: next.to_owned(),
                 }),
-                Err(status) => Err(ClientError::Refused(status)),
             };
         }
         Err(ClientError::NoAnswer(silent))
@@ -277,6 +288,26 @@ mod tests {
         assert!(
             matches!(error, ClientError::OutcomeUnknown { reason, .. } if reason == "etcdserver: request timed out")
         );
+    }
+
+    #[tokio::test]
+    async fn only_a_members_own_refusal_says_that_a_write_was_not_done() {
+        let member = somebody().await;
+        for (status, is_known) in [
+            (Status::invalid_argument("etcdserver: key is not provided"), true),
+            (Status::resource_exhausted("etcdserver: too many requests"), true),
+            (Status::unavailable("etcdserver: no leader"), true),
+            (Status::out_of_range("Error, decoded message length too large: found 9 bytes"), false),
+            (Status::resource_exhausted("made up by somebody else"), false),
+            (Status::internal("h2 protocol error"), false),
+            (Status::cancelled("Timeout expired"), false),
+        ] {
+            let answer = || async { Err::<Response<()>, _>(status.clone()) };
+            let error = cluster(&[&member]).write((), "", |_, _| answer()).await.unwrap_err();
+            let refused = matches!(error, ClientError::Refused(_));
+            assert_eq!(refused, is_known, "{error}");
+            assert!(refused || matches!(error, ClientError::OutcomeUnknown { .. }), "{error}");
+        }
     }
 
     #[tokio::test]

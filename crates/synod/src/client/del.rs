@@ -2,10 +2,9 @@
 
 use clap::Args;
 use synod_server::proto::etcdserverpb::DeleteRangeRequest;
-use synod_server::proto::etcdserverpb::kv_client::KvClient;
 
 use super::args::{Common, Keys};
-use super::connection::Cluster;
+use super::connection::{Cluster, kv};
 use super::error::ClientError;
 use super::{json, output};
 
@@ -53,9 +52,7 @@ impl DelSpec {
 pub(super) async fn run(command: DelCommand) -> Result<(), ClientError> {
     let DelCommand { common, del } = command;
     let request = del.into_step().map_err(ClientError::Usage)?;
-    let ask = |channel, request| async move {
-        KvClient::new(channel).max_decoding_message_size(usize::MAX).delete_range(request).await
-    };
+    let ask = |channel, request| async move { kv(channel).delete_range(request).await };
     let next = "`synod get` with the same keys shows whether it was; removing them again does no harm.";
     let response = Cluster::new(&common).write(request, next, ask).await?;
     if common.json {

@@ -38,7 +38,10 @@ pub enum ClientError {
         /// How to find out.
         next: String,
     },
-    /// An answer could not be written, or a value not be read.
+    /// It was done, and the answer could not be shown.
+    #[error("the answer came, but standard output cannot be written: {0}\nWhat was asked for has been done.")]
+    NotShown(std::io::Error),
+    /// A value could not be read, so nothing was asked.
     #[error("{what}: {source}")]
     Local {
         /// What was tried.
@@ -75,6 +78,7 @@ impl ClientError {
             ClientError::Usage(_) => 2,
             ClientError::NoAnswer(_) | ClientError::SomeSilent(_) => 3,
             ClientError::OutcomeUnknown { .. } => 4,
+            ClientError::NotShown(_) => 5,
         })
     }
 }
@@ -96,6 +100,7 @@ fn next_step(status: &Status) -> &'static str {
         ("key not found", "The option needs a key that exists; put it first, or leave the option out."),
         ("value is provided", "Leave out either the value or --ignore-value."),
         ("too many requests", "Try again in a moment; nothing was changed."),
+        ("no leader", "Nothing was changed. `synod status` shows how the members stand."),
     ];
     if let Some((_, step)) = known.iter().find(|(part, _)| text.contains(part)) {
         return step;

@@ -1,12 +1,11 @@
 //! `synod get`.
 
 use clap::{Args, ValueEnum};
-use synod_server::proto::etcdserverpb::kv_client::KvClient;
 use synod_server::proto::etcdserverpb::range_request::{SortOrder, SortTarget};
 use synod_server::proto::etcdserverpb::{RangeRequest, RangeResponse};
 
 use super::args::{Common, Keys};
-use super::connection::Cluster;
+use super::connection::{Cluster, kv};
 use super::error::ClientError;
 use super::{json, output};
 
@@ -120,9 +119,7 @@ impl GetSpec {
 /// # Errors
 /// A refusal, or that no member answered.
 pub(super) async fn range(cluster: &Cluster, request: RangeRequest) -> Result<RangeResponse, ClientError> {
-    let ask = |channel, request| async move {
-        KvClient::new(channel).max_decoding_message_size(usize::MAX).range(request).await
-    };
+    let ask = |channel, request| async move { kv(channel).range(request).await };
     cluster.read(request, ask).await
 }
 
@@ -142,11 +139,11 @@ pub(super) async fn run(command: GetCommand) -> Result<(), ClientError> {
     if !response.kvs.is_empty() {
         output::print(output::key_values(&response.kvs, keys_only).join("\n").as_bytes())?;
     } else {
-        eprintln!("no such key");
+        output::note("no such key");
     }
     if response.more {
         let left = output::plural(response.count - i64::try_from(response.kvs.len()).unwrap_or(0), "key");
-        eprintln!("({left} more; --limit cut the list)");
+        output::note(format!("({left} more; --limit cut the list)"));
     }
     Ok(())
 }

@@ -110,7 +110,7 @@ async fn follow(
         let now_silent = logs.silent().map(|(name, reason)| format!("{name} does not answer: {reason}"));
         let now_silent: Vec<String> = now_silent.collect();
         if now_silent != silent {
-            now_silent.iter().for_each(|text| eprintln!("{text}"));
+            now_silent.iter().for_each(output::note);
             silent = now_silent;
         }
         let lines = logs.lines();

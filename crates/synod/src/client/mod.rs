@@ -1,7 +1,13 @@
 //! The client verbs: what a user asks a running cluster.
 //!
-//! Exit codes: 0 done; 1 the cluster refused; 2 the command is wrong; 3 no member answered, nothing was changed;
-//! 4 a write was sent and no answer came, so nobody knows whether it was done.
+//! | exit code | what became of it |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | refused by the cluster, or not asked for a reason found here; nothing was changed |
+//! | 2 | the command is wrong |
+//! | 3 | no member answered; nothing was changed |
+//! | 4 | a write was sent and no answer came: it may have been done, or may still be |
+//! | 5 | done, but the answer could not be shown |
 
 mod append;
 pub(crate) mod args;
@@ -64,7 +70,7 @@ pub async fn run(command: ClientCommand) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            output::note(&error);
             error.exit_code()
         }
     }

@@ -11,18 +11,22 @@ use synod_server::proto::mvccpb::KeyValue;
 use super::error::ClientError;
 use super::escape;
 
-/// Prints bytes and ends the line.
+/// Prints an answer and ends the line.
 ///
 /// # Errors
-/// If standard output cannot be written; that nobody reads on (`| head`) is no error.
+/// If standard output cannot be written; that nobody reads on (`| head`) is no error. An answer says that something
+/// was done, so this is never a reason to think that it was not.
 pub(super) fn print(bytes: &[u8]) -> Result<(), ClientError> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.write_all(b"\n")).and_then(|()| stdout.flush()) {
-        Err(source) if source.kind() != ErrorKind::BrokenPipe => {
-            Err(ClientError::Local { what: "standard output cannot be written".to_owned(), source })
-        }
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => Err(ClientError::NotShown(source)),
         _ => Ok(()),
     }
+}
+
+/// Tells the user something beside the answer, on standard error. If that cannot be written, the exit code has to do.
+pub(super) fn note(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Prints JSON on one line.

@@ -2,10 +2,9 @@
 
 use clap::Args;
 use synod_server::proto::etcdserverpb::PutRequest;
-use synod_server::proto::etcdserverpb::kv_client::KvClient;
 
 use super::args::{Common, value_or_stdin};
-use super::connection::Cluster;
+use super::connection::{Cluster, kv};
 use super::error::ClientError;
 use super::{json, output};
 
@@ -16,7 +15,8 @@ Examples:
   echo -n secret | synod put token -    the value from another program
   synod put greeting hi --prev-kv       shows what was there before
 
-Ends with 0 when the value is on a quorum of disks, 4 when nobody knows.";
+Ends with 0 when the value is on a quorum of disks, 1 when the cluster refused and changed nothing, 4 when no answer
+came, so that the outcome is unknown, and 5 when it was written but the answer could not be shown.";
 
 /// Writes a key.
 #[derive(Debug, Args)]
@@ -81,7 +81,7 @@ pub(super) async fn run(command: PutCommand) -> Result<(), ClientError> {
     let next =
         format!("`synod get {}` shows whether it was; putting the same value again does no harm.", put.key);
     let request = put.into_request(value);
-    let ask = |channel, request| async move { KvClient::new(channel).put(request).await };
+    let ask = |channel, request| async move { kv(channel).put(request).await };
     let response = Cluster::new(&common).write(request, &next, ask).await?;
     if common.json {
         return output::print_json(&json::put(&response));

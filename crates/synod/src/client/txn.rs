@@ -5,11 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use synod_server::proto::etcdserverpb::TxnRequest;
-use synod_server::proto::etcdserverpb::kv_client::KvClient;
 use synod_server::proto::etcdserverpb::request_op::Request as Step;
 
 use super::args::Common;
-use super::connection::Cluster;
+use super::connection::{Cluster, kv};
 use super::error::ClientError;
 use super::{json, output, txn_format};
 
@@ -51,8 +50,8 @@ fn read_text(file: Option<PathBuf>) -> Result<String, ClientError> {
     }
     let mut stdin = std::io::stdin();
     if stdin.is_terminal() {
-        eprintln!(
-            "Conditions, an empty line, steps if all hold, an empty line, steps otherwise; Ctrl-D ends them."
+        output::note(
+            "Conditions, an empty line, steps if all hold, an empty line, steps otherwise; Ctrl-D ends them.",
         );
     }
     let mut text = String::new();
@@ -70,9 +69,7 @@ pub(super) async fn run(command: TxnCommand) -> Result<(), ClientError> {
     let TxnCommand { common, file } = command;
     let text = read_text(file)?;
     let request = txn_format::parse(&text).map_err(|error| ClientError::Usage(error.to_string()))?;
-    let ask = |channel, request| async move {
-        KvClient::new(channel).max_decoding_message_size(usize::MAX).txn(request).await
-    };
+    let ask = |channel, request| async move { kv(channel).txn(request).await };
     let cluster = Cluster::new(&common);
     let response = if only_reads(&request) {
         cluster.read(request, ask).await?

@@ -153,7 +153,11 @@ async fn founding_names_the_founder_that_is_missing_until_it_comes() {
     let log = &cluster.members[0].log;
     eventually("the log names m3", async || {
         let printed = fs::read_to_string(log).unwrap_or_default();
-        if printed.contains("m3 has not answered") && !printed.contains("m2 has not") { Ok(()) } else { Err(printed) }
+        if printed.contains("m3 has not answered") && !printed.contains("m2 has not") {
+            Ok(())
+        } else {
+            Err(printed)
+        }
     })
     .await;
     eventually("the status names m3", async || {

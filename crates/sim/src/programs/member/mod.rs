@@ -71,6 +71,7 @@ enum Task {
     Read { to: NodeId, slot: Option<Slot>, offset: u64 },
     Store { slot: Slot, offset: u64, bytes: Bytes },
     Finish { slot: Slot, length: u64 },
+    GiveUp,
 }
 
 /// What the applier is given.
@@ -357,6 +358,10 @@ impl Member {
                 self.checkpoints.store_part(slot, offset, &bytes).map_err(disk)?;
                 (Done::Nothing, Vec::new())
             }
+            Task::GiveUp => {
+                self.checkpoints.give_up().map_err(disk)?;
+                (Done::Nothing, Vec::new())
+            }
             Task::Finish { slot, length } => match self.checkpoints.finish(now, slot, length) {
                 Ok(loaded) => (Done::Received(loaded), vec![Fact::Checkpointed { slot }]),
                 Err(ReceiveError::Unusable(_)) => (Done::Refused, Vec::new()),
@@ -401,7 +406,7 @@ impl Member {
                     self.reply(request, requests::reply(applied));
                 }
             }
-            ApplierOutput::ReplyUnknown { sequence } => self.give_up(sequence),
+            ApplierOutput::ReplyUnknown { sequence } => self.give_up(sequence, Reply::Unknown),
             ApplierOutput::Registered { node, incarnation } => {
                 self.voter.handle_registered(now, node, incarnation);
             }
@@ -415,9 +420,9 @@ impl Member {
         }
     }
 
-    fn give_up(&mut self, sequence: Sequence) {
+    fn give_up(&mut self, sequence: Sequence, reply: Reply) {
         if let Some(request) = self.writes.remove(&sequence) {
-            self.reply(request, Reply::Unknown);
+            self.reply(request, reply);
         }
     }
 
@@ -477,7 +482,10 @@ impl Member {
                     self.reply(request, Reply::Refused);
                 }
             }
-            VoterOutput::WriteFailed { sequence, .. } => self.give_up(sequence),
+            VoterOutput::WriteFailed { sequence, failure } => {
+                let reply = if failure.is_refusal() { Reply::Refused } else { Reply::Unknown };
+                self.give_up(sequence, reply);
+            }
             VoterOutput::ReadCheckpoint { to, slot, offset } => {
                 self.start(Queue::Transfer, Task::Read { to, slot, offset });
             }
@@ -487,6 +495,7 @@ impl Member {
             VoterOutput::FinishCheckpoint { slot, length } => {
                 self.start(Queue::Transfer, Task::Finish { slot, length });
             }
+            VoterOutput::GiveUpCheckpoint => self.start(Queue::Transfer, Task::GiveUp),
             VoterOutput::Rejected { from, reason } => {
                 let from = self.addresses.get(&from).copied().unwrap_or(NodeId(0));
                 self.out.push_back(Effect::Fact(Fact::Rejected { from, reason }));
