@@ -60,6 +60,11 @@ impl Copies {
         self.kept.push(copy);
     }
 
+    /// The first that is still kept.
+    pub fn oldest(&self) -> Option<Copy> {
+        self.kept.first().map(|copy| Copy::of(&copy.disk, copy.generation, copy.damaged))
+    }
+
     /// One of them. It stays, and may be taken again.
     pub fn draw(&mut self) -> Option<Copy> {
         if self.kept.is_empty() {

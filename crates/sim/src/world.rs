@@ -158,6 +158,8 @@ pub struct World<P: Program> {
     founded: bool,
     /// Whether no fault strikes any more.
     calm: bool,
+    /// Whether machines that were set back start though not every other would tell.
+    untold: bool,
     ledger: Ledger,
     states: States,
     executions: Executions,
@@ -220,6 +222,7 @@ impl<P: Program> World<P> {
             disks: Disks::default(),
             founded: false,
             calm: false,
+            untold: false,
             ledger: Ledger::new(phase2).with_fast_rounds(P::is_fast, fast),
             states: States::default(),
             executions: Executions::default(),

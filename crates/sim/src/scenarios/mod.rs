@@ -233,6 +233,21 @@ const ALL: &[Scenario] = &[
         run: members::catching_up::backpressure,
     },
     Scenario {
+        name: "wiped-member",
+        title: "a lost disk is another acceptor, though a member of its name starts on an empty one",
+        run: members::disks::wiped_member,
+    },
+    Scenario {
+        name: "restored-copy",
+        title: "a member that was set back to a copy of its present start is refused by what it had told",
+        run: members::disks::restored_copy,
+    },
+    Scenario {
+        name: "restored-earlier-start",
+        title: "a member that was set back to a copy of an earlier start is refused by the log",
+        run: members::disks::restored_earlier_start,
+    },
+    Scenario {
         name: "crash-before-reply",
         title: "the leader dies after the quorum and before the reply",
         run: members::crashes::before_reply,

@@ -39,7 +39,7 @@ impl<P: Program> World<P> {
         }
     }
 
-    fn put_in(&mut self, node: NodeId, copy: Option<Copy>) {
+    pub(super) fn put_in(&mut self, node: NodeId, copy: Option<Copy>) {
         let set_back = copy.is_some();
         let machine = self.machine(node);
         machine.put_in(copy);

@@ -15,7 +15,7 @@ impl<P: Program> World<P> {
         if machine.held_down > 0 || machine.program.is_some() || machine.gone.is_some() {
             return;
         }
-        if machine.set_back && !self.would_be_told(node) {
+        if machine.set_back && !self.untold && !self.would_be_told(node) {
             return self.wait_to_be_told(node);
         }
         let machine = self.machine(node);
