@@ -79,6 +79,8 @@ scenarios! {
     no_ops_in_11_and_12_13_to_16_as_proposed_new_commands_from_17: "new-leader-with-gaps",
     a_commit_notice_does_not_make_an_old_vote_a_choice: "stale-vote",
     who_leads_from_behind_the_others_journals_takes_over_a_checkpoint: "truncated-acceptor",
+    a_leader_without_what_the_others_have_cut_off_serves_them: "truncated-leader",
+    a_member_does_not_give_way_to_those_without_a_quorum: "stalled-hub",
     the_leader_dies_after_the_quorum_and_before_the_reply: "crash-before-reply",
     a_write_handed_to_two_leaders_is_done_once: "retry-once",
     the_power_fails_everywhere_and_everything_answered_is_there: "power-loss",

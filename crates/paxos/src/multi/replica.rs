@@ -180,8 +180,11 @@ impl<C: Command> Replica<C> {
 
     /// Another member's checkpoint through `slot` is durable here. Returns whether it was ahead.
     pub fn install(&mut self, slot: Slot) -> bool {
-        self.timing.unapplied.end_through(slot);
-        self.core.install(slot)
+        let ahead = self.core.install(slot);
+        if ahead {
+            self.timing.unapplied.end_through(slot);
+        }
+        ahead
     }
 
     /// Everything up to `slot` of what was handed out is applied.

@@ -12,7 +12,7 @@ use crate::check::fast::messages::{Messages as FastMessages, Setting as FastSett
 use crate::check::fast_log::{self, FastLog};
 use crate::check::founding::{Founding, Setting as FoundingSetting};
 use crate::check::ledger::Sizes;
-use crate::check::multi_paxos::{self, Log};
+use crate::check::multi_paxos::{self, Log, Opening};
 use crate::check::single_decree::messages::Messages;
 use crate::check::single_decree::nodes::{Nodes, Setting};
 
@@ -282,13 +282,36 @@ const SPACES: &[Space] = &[
         },
     },
     Space {
+        name: "multi-paxos-truncated-3x2x3",
+        description: "3 members, 2 commands; 1 and 2 have truncated the first slot, 3 lacks it and leads, and 2 may take over",
+        expected: 0,
+        published: None,
+        depth: Some(10),
+        explore: |limits, progress| explore(&Log::new(TRUNCATED), limits, progress),
+    },
+    Space {
+        name: "multi-paxos-truncated-reads-3x1x2",
+        description: "the same with 1 command and 1 read, and only 3 leads",
+        expected: 0,
+        published: None,
+        depth: Some(12),
+        explore: |limits, progress| {
+            let setting = multi_paxos::Setting { rounds: &[1, 0, 1], commands: 2, reads: 1, ..TRUNCATED };
+            explore(&Log::new(setting), limits, progress)
+        },
+    },
+    Space {
         name: "multi-paxos-commit-notice-5x2x2",
         description: "5 members: 1 and then 2 lead with 3 and 4 and have proposed a command each, which nobody has received",
         expected: 62_329,
         published: None,
         depth: Some(10),
         explore: |limits, progress| {
-            explore(&Log::new(multi_paxos::Setting { members: 5, two_lead: true, ..LOG }), limits, progress)
+            explore(
+                &Log::new(multi_paxos::Setting { members: 5, opening: Opening::TwoLead, ..LOG }),
+                limits,
+                progress,
+            )
         },
     },
     Space {
@@ -581,8 +604,11 @@ const LOG: multi_paxos::Setting = multi_paxos::Setting {
     checkpoints: 0,
     reads: 0,
     gaps: GapFill::Noops,
-    two_lead: false,
+    opening: Opening::Nothing,
 };
+
+const TRUNCATED: multi_paxos::Setting =
+    multi_paxos::Setting { rounds: &[1, 2, 1], commands: 3, opening: Opening::Truncated, ..LOG };
 
 const FAST: FastSetting = FastSetting {
     acceptors: 4,

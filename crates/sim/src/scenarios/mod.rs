@@ -208,6 +208,16 @@ const ALL: &[Scenario] = &[
         run: members::leaders::truncated,
     },
     Scenario {
+        name: "truncated-leader",
+        title: "who leads without what the others have cut off gets commands chosen and reads answered",
+        run: members::catching_up::truncated_leader,
+    },
+    Scenario {
+        name: "stalled-hub",
+        title: "who alone can lead does so, though it lacks what the others have cut off",
+        run: members::catching_up::stalled_hub,
+    },
+    Scenario {
         name: "gap",
         title: "one slot is lost, and nothing behind it is applied until it is filled",
         run: members::catching_up::gap,

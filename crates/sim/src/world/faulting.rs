@@ -102,9 +102,13 @@ impl<P: Program> World<P> {
         worker.stuck -= 1;
         let released = if worker.stuck == 0 { std::mem::take(&mut worker.waiting) } else { Vec::new() };
         machine.keep_time(now);
-        let boot = machine.boots;
-        for (queue, work) in released {
-            self.at(self.now, Event::Work { node, boot, queue, work });
+        let (boot, paused) = (machine.boots, machine.paused > 0);
+        let released = released.into_iter().map(|(queue, work)| Event::Work { node, boot, queue, work });
+        if paused {
+            // A process that stands still gets to it first when it goes on: work of one queue is done in order.
+            self.stashed.entry(node).or_default().splice(0..0, released);
+        } else {
+            released.for_each(|event| self.at(now, event));
         }
     }
 

@@ -148,8 +148,6 @@ async fn founding_names_the_founder_that_is_missing_until_it_comes() {
     let mut cluster = Cluster::found(3);
     cluster.members[0].start();
     cluster.members[1].start();
-    let mut status = synod();
-    status.args(["status", "--endpoints", &cluster.members[0].endpoint()]);
     let log = &cluster.members[0].log;
     eventually("the log names m3", async || {
         let printed = fs::read_to_string(log).unwrap_or_default();
