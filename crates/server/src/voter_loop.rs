@@ -13,6 +13,7 @@ use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
 use tokio::sync::oneshot;
+use tracing::{info, warn};
 
 use crate::applier_loop::ApplierWork;
 use crate::checkpoint_loop::TransferWork;
@@ -20,6 +21,8 @@ use crate::clock;
 use crate::handle::{ReadError, WriteError};
 use crate::inbox::{Burst, CheckpointDone, Request};
 use crate::journal_loop::JournalWork;
+use crate::leader_watch::{LeaderNews, LeaderWatch};
+use crate::repeats::Repeats;
 use crate::shared::Shared;
 use crate::work_queue::WorkQueue;
 
@@ -77,11 +80,22 @@ pub(crate) struct VoterLoop {
     touched: Vec<NodeId>,
     /// The newest write, and since when one has been under way without a pause.
     unsynced: Option<(Token, Time)>,
+    leader_watch: LeaderWatch,
+    disk_troubles: Repeats,
 }
 
 impl VoterLoop {
     pub(crate) fn new(voter: Voter, shared: Arc<Shared>, queues: Arc<Queues>) -> VoterLoop {
-        VoterLoop { voter, shared, queues, readers: HashMap::new(), touched: Vec::new(), unsynced: None }
+        VoterLoop {
+            voter,
+            shared,
+            queues,
+            readers: HashMap::new(),
+            touched: Vec::new(),
+            unsynced: None,
+            leader_watch: LeaderWatch::new(clock::now()),
+            disk_troubles: Repeats::default(),
+        }
     }
 
     /// Runs until the inbox is closed.
@@ -171,14 +185,15 @@ impl VoterLoop {
     }
 
     /// Tells the operator of a disk that hangs.
-    fn watch_disk(&self, now: Time) {
+    fn watch_disk(&mut self, now: Time) {
         let slow = self.unsynced.map(|(_, since)| now.since(since)).filter(|age| *age >= DISK_PATIENCE);
         let trouble = slow.map(|age| format!("the disk has not finished a write for {} s", age.as_secs()));
         let mut told = self.shared.trouble.lock();
         if told.is_none()
             && let Some(trouble) = &trouble
+            && let Some(line) = self.disk_troubles.line(now, trouble)
         {
-            tracing::warn!("{trouble}");
+            warn!("{line}");
         }
         *told = trouble;
     }
@@ -192,10 +207,21 @@ impl VoterLoop {
             self.shared.peers.flush(peer);
         }
         let status = self.voter.status();
+        self.watch_leader(status.leader.map(|ballot| ballot.node));
         if let Some(ballot) = status.leader {
             self.shared.round.fetch_max(ballot.round, Ordering::Relaxed);
         }
         *self.shared.status.lock() = status;
+    }
+
+    fn watch_leader(&mut self, leader: Option<NodeId>) {
+        let members = &self.shared.members;
+        let name = |node| members.get(&node).map_or_else(|| node.to_string(), |(name, _)| name.clone());
+        match self.leader_watch.look(clock::now(), leader, name) {
+            Some(LeaderNews::Leads(line)) => info!("{line}"),
+            Some(LeaderNews::Missing(line)) => warn!("{line}"),
+            None => {}
+        }
     }
 
     fn carry_out(&mut self, output: VoterOutput) {

@@ -18,6 +18,8 @@ use tracing::{debug, info};
 
 use super::handshake::{Answer, HandshakeError, INTRODUCTION_MAX, Introduction};
 use super::{ALIVE_EVERY, FRAME_MAX, HANDSHAKE_TIME, Local, SILENCE_MAX, first_panic};
+use crate::clock;
+use crate::repeats::Repeats;
 
 /// Connections that have not said yet who they are, at most. One more is closed at once.
 const STRANGERS_MAX: usize = 64;
@@ -28,6 +30,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 pub(crate) struct Accepted {
     tasks: Mutex<BTreeMap<NodeId, AbortHandle>>,
+    repeats: Mutex<Repeats>,
 }
 
 impl Accepted {
@@ -35,6 +38,12 @@ impl Accepted {
     fn replace(&self, from: NodeId, task: AbortHandle) {
         if let Some(old) = self.tasks.lock().insert(from, task) {
             old.abort();
+        }
+    }
+
+    fn log(&self, line: &str) {
+        if let Some(line) = self.repeats.lock().line(clock::now(), line) {
+            info!("{line}");
         }
     }
 }
@@ -65,7 +74,8 @@ pub(crate) async fn accept_loop(local: Arc<Local>, listener: TcpListener) {
         let (give, given) = tokio::sync::oneshot::channel();
         let task = connections.spawn(async move {
             let Ok(task) = given.await else { return };
-            let peer = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
+            // Without the port, which is another one for each attempt.
+            let peer = stream.peer_addr().map_or_else(|_| "?".to_owned(), |peer| peer.ip().to_string());
             let admitted = timeout(HANDSHAKE_TIME, admit(&local, stream, task)).await;
             drop(place);
             match admitted {
@@ -115,7 +125,7 @@ async fn answer<W: AsyncWrite + Unpin>(writer: &mut W, answer: &Answer) -> io::R
 /// Hands on what comes, until the connection ends.
 async fn receive(local: &Local, admitted: Admitted) {
     let Admitted { from, mut reader, mut writer } = admitted;
-    info!(peer = %local.describe(from), "a peer is connected to us");
+    local.accepted.log(&format!("{} is connected to us", local.describe(from)));
     let receiving = async {
         loop {
             match reader.next_unless_silent(FRAME_MAX, SILENCE_MAX).await {

@@ -17,3 +17,4 @@ mod history;
 mod journal_damage;
 mod kill;
 mod log;
+mod logs;
