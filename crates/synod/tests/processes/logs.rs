@@ -1,9 +1,11 @@
 //! What a member logs.
 
-use crate::support::cluster::scratch;
+use std::net::TcpStream;
+
+use crate::support::cluster::{Cluster, scratch};
 use crate::support::poll::eventually;
 use crate::support::ports;
-use crate::support::process::{Process, synod};
+use crate::support::process::{Process, in_shell, synod};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_that_are_not_reached_are_named_with_the_reason_and_not_again_and_again() {
@@ -29,4 +31,36 @@ async fn peers_that_are_not_reached_are_named_with_the_reason_and_not_again_and_
     }
     let printed = process.printed();
     assert_eq!(printed.matches(&refused).count(), 1, "{printed}");
+}
+
+/// So many files at once are enough for a member alone, and for few clients.
+const FILES: u32 = 48;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_port_that_takes_no_more_connections_says_so_and_not_again_and_again() {
+    let cluster = Cluster::found(1);
+    let member = &cluster.members[0];
+    let mut command = in_shell(&format!("ulimit -n {FILES}"), &member.command());
+    let process = Process::spawn(&mut command, &member.log);
+    let mut client = member.client().await;
+    eventually("it serves", async || client.get("key", None).await).await;
+    let connections: Vec<TcpStream> =
+        (0..2 * FILES).filter_map(|_| TcpStream::connect(member.endpoint()).ok()).collect();
+    let line = "a client's connection could not be accepted";
+    // The second such line, after a while, tells how many were left out.
+    eventually("repetitions are counted", async || {
+        let printed = process.printed();
+        let counted =
+            printed.lines().any(|printed| printed.contains(line) && printed.contains(" more since"));
+        if counted {
+            Ok(())
+        } else {
+            Err(format!("it says\n{}", &printed[printed.len().saturating_sub(2000)..]))
+        }
+    })
+    .await;
+    let lines = process.printed().matches(line).count();
+    assert!(lines <= 3, "{lines} lines");
+    drop(connections);
+    eventually("it serves again", async || client.get("key", None).await).await;
 }
