@@ -60,7 +60,7 @@ pub(crate) fn run(options: &DevOptions) -> ExitCode {
         return ExitCode::from(2);
     }
     logging::start(&options.log_level, LogFormat::Text);
-    block_on(async {
+    let code = block_on(async {
         let ended = match options.protocol {
             Some(protocol) => textbook::run(protocol, options).await,
             None => dev(options).await,
@@ -68,11 +68,13 @@ pub(crate) fn run(options: &DevOptions) -> ExitCode {
         match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => {
-                eprintln!("synod dev: {reason}");
+                logging::say(&format!("synod dev: {reason}"));
                 ExitCode::FAILURE
             }
         }
-    })
+    });
+    logging::finish();
+    code
 }
 
 async fn dev(options: &DevOptions) -> Result<(), String> {

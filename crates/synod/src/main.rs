@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod config;
 mod dev;
+mod line_queue;
 mod logging;
 mod serve;
 mod sim;

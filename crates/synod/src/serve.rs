@@ -44,15 +44,17 @@ pub(crate) fn run(options: ServeOptions, matches: &ArgMatches) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     logging::start(&config.log_level, config.log_format);
-    block_on(async move {
+    let code = block_on(async move {
         match serve(config).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => {
-                eprintln!("synod serve: {reason}");
+                logging::say(&format!("synod serve: {reason}"));
                 ExitCode::FAILURE
             }
         }
-    })
+    });
+    logging::finish();
+    code
 }
 
 async fn serve(config: ServeConfig) -> Result<(), String> {
@@ -186,7 +188,7 @@ impl StopSignals {
     /// Waits for the first. A second one ends the process at once.
     pub(crate) async fn asked_to_stop(mut self) {
         self.next().await;
-        eprintln!("stopping; once more to stop at once");
+        logging::say("stopping; once more to stop at once");
         tokio::spawn(async move {
             self.next().await;
             // Nothing acknowledged is lost by this: it is as safe as a crash.

@@ -18,3 +18,4 @@ mod journal_damage;
 mod kill;
 mod log;
 mod logs;
+mod unread_log;
