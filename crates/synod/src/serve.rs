@@ -28,7 +28,7 @@ Examples:
                                      show what would be in effect, in the form of such a file
 
 Every flag can be given as a variable (SYNOD_NAME, …) or in the file; flags count most, the file least.
-Exit codes: 0 stopped as asked, 1 the member could not go on or not start, 2 wrong configuration.";
+Exit codes: 0 stopped as asked, 1 the member could not start, go on or stop in time, 2 wrong configuration.";
 
 /// Runs the member until it is asked to stop or cannot go on.
 pub(crate) fn run(options: ServeOptions, matches: &ArgMatches) -> ExitCode {
@@ -71,22 +71,43 @@ async fn serve(config: ServeConfig) -> Result<(), String> {
         checkpoint_bytes: config.checkpoint_bytes,
         ..MemberConfig::new(config.name, config.founding, Storage::Directory(config.data_dir))
     };
-    let started = tokio::task::spawn_blocking(move || RunningMember::start(member, peer_listeners)).await;
-    let member = flatten(started)?;
+    let asked_to_stop = signals.asked_to_stop();
+    tokio::pin!(asked_to_stop);
+    let starting = tokio::task::spawn_blocking(move || RunningMember::start(member, peer_listeners));
+    let member = tokio::select! {
+        started = starting => flatten(started)?,
+        // A start has answered nothing yet. It may be cut off anywhere, and its disk may hang.
+        () = &mut asked_to_stop => return Ok(()),
+    };
     let clients = ClientPorts::open(client_listeners, &member, config.limits)?;
     let urls: Vec<String> = config.listen_client_urls.iter().map(ToString::to_string).collect();
     info!(name, clients = urls.join(","), "listening");
     let ended = tokio::select! {
-        () = signals.asked_to_stop() => Ok(()),
+        () = asked_to_stop => Ok(()),
         reason = member.stopped() => Err(reason.to_string()),
         reason = clients.failed() => Err(reason),
     };
     clients.close().await;
-    tokio::task::spawn_blocking(move || member.stop()).await.map_err(|error| error.to_string())?;
+    let ended = ended.and(stop_in_time(move || member.stop()).await);
     if ended.is_ok() {
         info!("stopped");
     }
     ended
+}
+
+/// Stops members, but does not wait forever: a disk that hangs may never finish what it was given.
+///
+/// # Errors
+/// If it takes too long.
+pub(crate) async fn stop_in_time(stop: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    match tokio::time::timeout(STOP_TIME, tokio::task::spawn_blocking(stop)).await {
+        Ok(stopped) => stopped.map_err(|error| error.to_string()),
+        Err(_) => Err(format!(
+            "it did not stop within {} s, because its disk does not finish what it was given; it ends as in a crash, \
+             in which nothing acknowledged is lost",
+            STOP_TIME.as_secs()
+        )),
+    }
 }
 
 /// A task that panicked is reported like any other failure.
@@ -206,3 +227,5 @@ impl StopSignals {
 
 /// How long a cluster may take until it answers.
 pub(crate) const READY_TIME: Duration = Duration::from_secs(30);
+/// How long members may take to stop, once their clients' requests are done with.
+const STOP_TIME: Duration = Duration::from_secs(10);

@@ -13,6 +13,7 @@ mod bad_starts;
 mod dev;
 mod etcdctl;
 mod full_disk;
+mod hanging_disk;
 mod history;
 mod journal_damage;
 mod kill;
