@@ -12,9 +12,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use synod_journal::atomic::write_atomically;
+use synod_journal::filesystem::filesystem;
 use synod_journal::format::segment_number;
 use synod_journal::{
     DataDirLock, DirectoryDisk, Disk, Files, Identity as JournalIdentity, Journal, Options, Recovered,
@@ -22,6 +23,7 @@ use synod_journal::{
 use synod_member::checkpoint_files::{self, Checkpoints};
 use synod_paxos::config::ClusterId;
 use synod_paxos::node::{Incarnation, NodeId};
+use tracing::warn;
 
 use crate::clock;
 use crate::cluster::{Founding, member_id};
@@ -132,6 +134,7 @@ impl DataDir {
                 let files = Files::Directory(path.clone());
                 files.disk().map_err(disk_error(path.clone()))?;
                 let lock = DataDirLock::acquire(path)?;
+                warn_if_in_memory(path);
                 (files, Some(lock))
             }
         };
@@ -191,6 +194,21 @@ fn open_journal(files: &Files, identity: &Identity) -> Result<(Journal, Recovere
     opened.map_err(|source| StartError::Journal { path, source })
 }
 
+/// Quorums survive the crash of a minority only if what each of its members acknowledged does.
+fn warn_if_in_memory(path: &Path) {
+    // A failure is no trouble by itself: this is a courtesy.
+    if let Ok(filesystem) = filesystem(path)
+        && filesystem.in_memory
+    {
+        warn!(
+            "the data directory {} lies on {}, which is memory: whatever this member acknowledges is lost with the \
+             machine's power; choose a directory on a disk",
+            path.display(),
+            filesystem.name
+        );
+    }
+}
+
 fn holds_journal(disk: &mut dyn Disk) -> io::Result<bool> {
     Ok(disk.list()?.iter().any(|name| segment_number(name).is_some()))
 }
@@ -202,7 +220,7 @@ fn disk_error(path: PathBuf) -> impl FnOnce(io::Error) -> StartError {
 /// What the directory says of itself; a new identity if it is empty.
 fn read_identity(
     disk: &mut dyn Disk,
-    path: &std::path::Path,
+    path: &Path,
     founding: &Founding,
     name: &str,
 ) -> Result<Identity, StartError> {
@@ -224,7 +242,7 @@ fn read_identity(
 /// Whether the directory is the one that the configuration means.
 fn check_identity(
     identity: &Identity,
-    path: &std::path::Path,
+    path: &Path,
     founding: &Founding,
     name: &str,
 ) -> Result<(), StartError> {

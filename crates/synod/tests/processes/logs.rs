@@ -2,6 +2,8 @@
 
 use std::net::TcpStream;
 
+use tempfile::TempDir;
+
 use crate::support::cluster::{Cluster, scratch};
 use crate::support::poll::eventually;
 use crate::support::ports;
@@ -63,4 +65,19 @@ async fn a_client_port_that_takes_no_more_connections_says_so_and_not_again_and_
     assert!(lines <= 3, "{lines} lines");
     drop(connections);
     eventually("it serves again", async || client.get("key", None).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_whose_data_is_in_memory_says_so_when_it_starts() {
+    let memory = TempDir::with_prefix_in("synod-", "/dev/shm").unwrap();
+    let mut cluster = Cluster::found(1);
+    let member = &mut cluster.members[0];
+    for (data, warned) in [(memory.path().join("m1"), true), (member.data.clone(), false)] {
+        member.data = data;
+        let process = Process::spawn(&mut member.command(), &member.log.with_extension(warned.to_string()));
+        let mut client = member.client().await;
+        eventually("it serves", async || client.get("key", None).await).await;
+        let printed = process.printed();
+        assert_eq!(printed.contains("lies on tmpfs, which is memory"), warned, "{printed}");
+    }
 }
