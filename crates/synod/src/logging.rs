@@ -28,10 +28,12 @@ pub(crate) fn start(level: &str, format: LogFormat) {
     }
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
+        let name = thread.name().unwrap_or("without a name");
         let backtrace = Backtrace::capture();
-        let traced = backtrace.status() == BacktraceStatus::Captured;
-        let backtrace = traced.then(|| format!("\n{backtrace}")).unwrap_or_default();
-        error!("thread {} panicked: {panic}{backtrace}", thread.name().unwrap_or("without a name"));
+        match backtrace.status() {
+            BacktraceStatus::Captured => error!("thread {name} {panic}\n{backtrace}"),
+            _ => error!("thread {name} {panic}"),
+        }
         // The process may end at once.
         finish();
     }));
