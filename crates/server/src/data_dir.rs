@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
+use synod_journal::filesystem::filesystem;
 use synod_journal::{DataDirLock, Files, Journal, Options, Recovered};
 use synod_member::checkpoint::LoadedCheckpoint;
 use synod_member::checkpoint_files::{self, Checkpoints};
@@ -20,6 +21,7 @@ use synod_member::identity::directory::{self, DirectoryError, Drawn};
 use synod_member::identity::disk::DiskId;
 use synod_member::identity::file::Identity;
 use synod_member::identity::roster::Roster;
+use tracing::warn;
 
 use crate::clock;
 use crate::cluster::Founding;
@@ -105,9 +107,26 @@ fn open_files(storage: &Storage) -> Result<(Files, Option<DataDirLock>), StartEr
             let files = Files::Directory(path.clone());
             let disk = |source| StartError::Disk { path: path.clone(), source };
             files.disk().map_err(disk)?;
-            (files, Some(DataDirLock::acquire(path)?))
+            let lock = DataDirLock::acquire(path)?;
+            warn_if_in_memory(path);
+            (files, Some(lock))
         }
     })
+}
+
+/// Quorums survive the crash of a minority only if what each of its members acknowledged does.
+fn warn_if_in_memory(path: &Path) {
+    // A failure is no trouble by itself: this is a courtesy.
+    if let Ok(filesystem) = filesystem(path)
+        && filesystem.in_memory
+    {
+        warn!(
+            "the data directory {} lies on {}, which is memory: whatever this member acknowledges is lost with the \
+             machine's power; choose a directory on a disk",
+            path.display(),
+            filesystem.name
+        );
+    }
 }
 
 /// Forgets that the cluster refused the disk of `directory`. Returns the reason that was kept, if there was one.

@@ -14,6 +14,7 @@ use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
 use tokio::sync::oneshot;
+use tracing::{info, warn};
 
 use crate::applier_loop::ApplierWork;
 use crate::checkpoint_loop::TransferWork;
@@ -22,6 +23,8 @@ use crate::data_dir::DataDir;
 use crate::handle::{ReadError, WriteError};
 use crate::inbox::{Burst, CheckpointDone, Request};
 use crate::journal_loop::JournalWork;
+use crate::leader_watch::{LeaderNews, LeaderWatch};
+use crate::repeats::Repeats;
 use crate::shared::{Shared, StopReason};
 use crate::words;
 use crate::work_queue::WorkQueue;
@@ -83,6 +86,8 @@ pub(crate) struct VoterLoop {
     told: (Vec<(String, String)>, Vec<(String, String)>),
     /// The newest write, and since when one has been under way without a pause.
     unsynced: Option<(Token, Time)>,
+    leader_watch: LeaderWatch,
+    disk_troubles: Repeats,
 }
 
 impl VoterLoop {
@@ -92,8 +97,18 @@ impl VoterLoop {
         queues: Arc<Queues>,
         data_dir: Arc<DataDir>,
     ) -> VoterLoop {
-        let (readers, touched, told) = (HashMap::new(), Vec::new(), Default::default());
-        VoterLoop { voter, shared, queues, data_dir, readers, touched, told, unsynced: None }
+        VoterLoop {
+            voter,
+            shared,
+            queues,
+            data_dir,
+            readers: HashMap::new(),
+            touched: Vec::new(),
+            told: Default::default(),
+            unsynced: None,
+            leader_watch: LeaderWatch::new(clock::now()),
+            disk_troubles: Repeats::default(),
+        }
     }
 
     /// Runs until the inbox is closed.
@@ -186,14 +201,15 @@ impl VoterLoop {
     }
 
     /// Tells the operator of a disk that hangs.
-    fn watch_disk(&self, now: Time) {
+    fn watch_disk(&mut self, now: Time) {
         let slow = self.unsynced.map(|(_, since)| now.since(since)).filter(|age| *age >= DISK_PATIENCE);
         let trouble = slow.map(|age| format!("the disk has not finished a write for {} s", age.as_secs()));
         let mut told = self.shared.trouble.lock();
         if told.is_none()
             && let Some(trouble) = &trouble
+            && let Some(line) = self.disk_troubles.line(now, trouble)
         {
-            tracing::warn!("{trouble}");
+            warn!("{line}");
         }
         *told = trouble;
     }
@@ -208,6 +224,7 @@ impl VoterLoop {
         }
         let status = self.voter.status();
         self.tell_of_cluster(&status);
+        self.watch_leader(status.leader.map(|ballot| ballot.node));
         if let Some(ballot) = status.leader {
             self.shared.round.fetch_max(ballot.round, Ordering::Relaxed);
         }
@@ -220,11 +237,11 @@ impl VoterLoop {
             return;
         }
         if status.missing != self.told.0 && !status.missing.is_empty() {
-            tracing::info!("{}", words::missing(&status.missing));
+            info!("{}", words::missing(&status.missing));
         }
         let news = status.strangers.iter().filter(|stranger| !self.told.1.contains(stranger));
         for (name, reason) in news {
-            tracing::warn!(peer = name, "{name} {reason}");
+            warn!(peer = name, "{name} {reason}");
         }
         self.told = (status.missing.clone(), status.strangers.clone());
     }
@@ -234,7 +251,7 @@ impl VoterLoop {
         match self.data_dir.hold(roster.clone()) {
             Ok(()) => {
                 let names: Vec<&str> = roster.members().keys().map(String::as_str).collect();
-                tracing::info!(cluster = %roster.cluster(), members = names.join(","), "the cluster is founded");
+                info!(cluster = %roster.cluster(), members = names.join(","), "the cluster is founded");
                 self.voter.handle_roster_held(clock::now(), roster);
             }
             Err(error) => self.shared.fail(StopReason::Disk(error.to_string())),
@@ -252,6 +269,17 @@ impl VoterLoop {
             return self.shared.fail(StopReason::Disk(error.to_string()));
         }
         self.shared.fail(StopReason::Refused(reason));
+    }
+
+    fn watch_leader(&mut self, leader: Option<NodeId>) {
+        // Without a roster no leader is missed: what the founding waits for is told.
+        let Some(roster) = self.shared.roster.get() else { return };
+        let name = |node| roster.name(node).map_or_else(|| node.to_string(), str::to_owned);
+        match self.leader_watch.look(clock::now(), leader, name) {
+            Some(LeaderNews::Leads(line)) => info!("{line}"),
+            Some(LeaderNews::Missing(line)) => warn!("{line}"),
+            None => {}
+        }
     }
 
     fn carry_out(&mut self, output: VoterOutput) {

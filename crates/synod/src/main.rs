@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod dev;
 mod lift_refusal;
+mod line_queue;
 mod logging;
 mod serve;
 mod sim;

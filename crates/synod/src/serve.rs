@@ -45,9 +45,9 @@ Every flag can be given as a variable (SYNOD_NAME, …) or in the file; flags co
 A cluster is founded once, and every member of --initial-cluster has to be up for that: until then the log and
 `synod status` name those that are missing. Afterwards more than half of the members are enough.
 
-Exit codes: 0 stopped as asked, 1 the member could not go on or not start, 2 wrong configuration, 3 the cluster refuses
-this member's data directory: it is new, an earlier copy or another one than the cluster knows. Starting again does not
-help then (for systemd: RestartPreventExitStatus=3).";
+Exit codes: 0 stopped as asked, 1 the member could not start, go on or stop in time, 2 wrong configuration, 3 the
+cluster refuses this member's data directory: it is new, an earlier copy or another one than the cluster knows. Starting
+again does not help then (for systemd: RestartPreventExitStatus=3).";
 
 /// Runs the member until it is asked to stop or cannot go on.
 pub(crate) fn run(options: ServeOptions, matches: &ArgMatches) -> ExitCode {
@@ -63,15 +63,17 @@ pub(crate) fn run(options: ServeOptions, matches: &ArgMatches) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     logging::start(&config.log_level, config.log_format);
-    block_on(async move {
+    let code = block_on(async move {
         match serve(config).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(Ended { reason, code }) => {
-                eprintln!("synod serve: {reason}");
+                logging::say(&format!("synod serve: {reason}"));
                 ExitCode::from(code)
             }
         }
-    })
+    });
+    logging::finish();
+    code
 }
 
 async fn serve(config: ServeConfig) -> Result<(), Ended> {
@@ -89,18 +91,24 @@ async fn serve(config: ServeConfig) -> Result<(), Ended> {
         founds: config.founds,
         ..MemberConfig::new(config.name, config.founding, Storage::Directory(config.data_dir))
     };
-    let started = tokio::task::spawn_blocking(move || RunningMember::start(member, peer_listeners)).await;
-    let member = flatten(started)?;
+    let asked_to_stop = signals.asked_to_stop();
+    tokio::pin!(asked_to_stop);
+    let starting = tokio::task::spawn_blocking(move || RunningMember::start(member, peer_listeners));
+    let member = tokio::select! {
+        started = starting => flatten(started)?,
+        // A start has answered nothing yet. It may be cut off anywhere, and its disk may hang.
+        () = &mut asked_to_stop => return Ok(()),
+    };
     let clients = ClientPorts::open(client_listeners, &member, config.limits).map_err(Ended::failed)?;
     let urls: Vec<String> = config.listen_client_urls.iter().map(ToString::to_string).collect();
     info!(name, clients = urls.join(","), "listening");
     let ended = tokio::select! {
-        () = signals.asked_to_stop() => Ok(()),
+        () = asked_to_stop => Ok(()),
         reason = member.stopped() => Err(stopped(&reason)),
         reason = clients.failed() => Err(Ended::failed(reason)),
     };
     clients.close().await;
-    tokio::task::spawn_blocking(move || member.stop()).await.map_err(Ended::failed)?;
+    let ended = ended.and(stop_in_time(move || member.stop()).await.map_err(Ended::failed));
     if ended.is_ok() {
         info!("stopped");
     }
@@ -110,6 +118,21 @@ async fn serve(config: ServeConfig) -> Result<(), Ended> {
 fn stopped(reason: &StopReason) -> Ended {
     let code = if matches!(reason, StopReason::Refused(_)) { REFUSED } else { 1 };
     Ended { reason: reason.to_string(), code }
+}
+
+/// Stops members, but does not wait forever: a disk that hangs may never finish what it was given.
+///
+/// # Errors
+/// If it takes too long.
+pub(crate) async fn stop_in_time(stop: impl FnOnce() + Send + 'static) -> Result<(), String> {
+    match tokio::time::timeout(STOP_TIME, tokio::task::spawn_blocking(stop)).await {
+        Ok(stopped) => stopped.map_err(|error| error.to_string()),
+        Err(_) => Err(format!(
+            "it did not stop within {} s, because its disk does not finish what it was given; it ends as in a crash, \
+             in which nothing acknowledged is lost",
+            STOP_TIME.as_secs()
+        )),
+    }
 }
 
 /// A task that panicked is reported like any other failure.
@@ -212,7 +235,7 @@ impl StopSignals {
     /// Waits for the first. A second one ends the process at once.
     pub(crate) async fn asked_to_stop(mut self) {
         self.next().await;
-        eprintln!("stopping; once more to stop at once");
+        logging::say("stopping; once more to stop at once");
         tokio::spawn(async move {
             self.next().await;
             // Nothing acknowledged is lost by this: it is as safe as a crash.
@@ -230,3 +253,5 @@ impl StopSignals {
 
 /// How long a cluster may take until it answers.
 pub(crate) const READY_TIME: Duration = Duration::from_secs(30);
+/// How long members may take to stop, once their clients' requests are done with.
+const STOP_TIME: Duration = Duration::from_secs(10);

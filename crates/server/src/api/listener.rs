@@ -13,6 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::transport::server::{Connected, TcpConnectInfo};
 use tracing::warn;
 
+use crate::clock;
+use crate::repeats::Repeats;
+
 /// How long to wait when the system has no room for another connection (no free descriptor, for one).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -26,23 +29,28 @@ pub(crate) struct Connection {
 /// The connections that come in on `listener`. One above `max` is closed at once.
 pub(crate) fn connections(listener: TcpListener, max: usize) -> impl Stream<Item = io::Result<Connection>> {
     let places = Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
-    stream::unfold((listener, places), |(listener, places)| async move {
+    stream::unfold((listener, places, Repeats::default()), |(listener, places, mut repeats)| async move {
+        let mut report = |trouble: &str| {
+            if let Some(trouble) = repeats.line(clock::now(), trouble) {
+                warn!("{trouble}");
+            }
+        };
         loop {
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    warn!(%error, "a client's connection could not be accepted");
+                    report(&format!("a client's connection could not be accepted: {error}"));
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             };
             let Ok(place) = places.clone().try_acquire_owned() else {
-                warn!("a client's connection was closed: there are as many as are allowed");
+                report("a client's connection was closed: there are as many as are allowed");
                 continue;
             };
             // Fails only for a connection that is gone already; reading from it will tell.
             let _ = stream.set_nodelay(true);
-            return Some((Ok(Connection { stream, _place: place }), (listener, places)));
+            return Some((Ok(Connection { stream, _place: place }), (listener, places, repeats)));
         }
     })
 }

@@ -17,6 +17,8 @@ use tracing::{debug, info};
 
 use super::handshake::{Answer, HandshakeError, INTRODUCTION_MAX, Introduction};
 use super::{ALIVE_EVERY, FRAME_MAX, HANDSHAKE_TIME, Local, SILENCE_MAX, first_panic};
+use crate::clock;
+use crate::repeats::Repeats;
 
 /// Connections that have not said yet who they are, at most. One more is closed at once.
 const STRANGERS_MAX: usize = 64;
@@ -31,6 +33,7 @@ const SAME_NAME_MAX: usize = 3;
 #[derive(Debug, Default)]
 pub(crate) struct Accepted {
     tasks: Mutex<BTreeMap<Arc<str>, VecDeque<AbortHandle>>>,
+    repeats: Mutex<Repeats>,
 }
 
 impl Accepted {
@@ -44,6 +47,12 @@ impl Accepted {
             && let Some(oldest) = same_name.pop_front()
         {
             oldest.abort();
+        }
+    }
+
+    fn log(&self, line: &str) {
+        if let Some(line) = self.repeats.lock().line(clock::now(), line) {
+            info!("{line}");
         }
     }
 }
@@ -74,7 +83,8 @@ pub(crate) async fn accept_loop(local: Arc<Local>, listener: TcpListener) {
         let (give, given) = tokio::sync::oneshot::channel();
         let task = connections.spawn(async move {
             let Ok(task) = given.await else { return };
-            let peer = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
+            // Without the port, which is another one for each attempt.
+            let peer = stream.peer_addr().map_or_else(|_| "?".to_owned(), |peer| peer.ip().to_string());
             let admitted = timeout(HANDSHAKE_TIME, admit(&local, stream, task)).await;
             drop(place);
             match admitted {
@@ -125,7 +135,7 @@ async fn answer<W: AsyncWrite + Unpin>(writer: &mut W, answer: &Answer) -> io::R
 /// Hands on what comes, until the connection ends.
 async fn receive(local: &Local, admitted: Admitted) {
     let Admitted { from, mut reader, mut writer } = admitted;
-    info!(peer = &*from, "a peer is connected to us");
+    local.accepted.log(&format!("{from} is connected to us"));
     let receiving = async {
         loop {
             match reader.next_unless_silent(FRAME_MAX, SILENCE_MAX).await {

@@ -6,6 +6,7 @@
 //! anything that cannot be is closed.
 
 mod accept;
+mod addresses;
 mod dial;
 mod handshake;
 mod queue;
@@ -19,16 +20,19 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use synod_paxos::time::Time;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tracing::warn;
 
+use crate::clock;
 use crate::cluster::Url;
+use crate::repeats::Repeats;
 use accept::Accepted;
 use handshake::Introduction;
 use queue::PeerQueue;
@@ -85,7 +89,8 @@ impl Local {
     }
 
     fn reject(&self, what: &str, reason: &dyn Display) {
-        self.rejections.count(what, reason);
+        self.rejections.count();
+        self.rejections.log(what, reason);
     }
 }
 
@@ -93,20 +98,30 @@ impl Local {
 #[derive(Debug, Default)]
 pub(crate) struct Rejections {
     count: AtomicU64,
-    logged: Mutex<Option<(Instant, u64)>>,
+    log: Mutex<RejectionLog>,
+}
+
+#[derive(Debug, Default)]
+struct RejectionLog {
+    last: Option<Time>,
+    repeats: Repeats,
 }
 
 impl Rejections {
-    pub(crate) fn count(&self, what: &str, reason: &dyn Display) {
-        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut logged = self.logged.lock();
-        let (due, since) = match *logged {
-            Some((at, before)) => (at.elapsed() >= LOG_EVERY, count.saturating_sub(before)),
-            None => (true, 1),
-        };
-        if due {
-            *logged = Some((Instant::now(), count));
-            warn!(%reason, rejections_since_last_report = since, "{what}");
+    fn count(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A line for each reason is not enough of a bound: strangers choose what they send.
+    fn log(&self, what: &str, reason: &dyn Display) {
+        let (now, mut log) = (clock::now(), self.log.lock());
+        if log.last.is_some_and(|last| now.since(last) < LOG_EVERY) {
+            return;
+        }
+        if let Some(line) = log.repeats.line(now, &format!("{what}: {reason}")) {
+            log.last = Some(now);
+            let all = self.total();
+            warn!(rejected_so_far = all, "{line}");
         }
     }
 

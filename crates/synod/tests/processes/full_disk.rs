@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::support::cluster::{Cluster, Member};
 use crate::support::poll::eventually;
-use crate::support::process::{Process, synod};
+use crate::support::process::{Process, in_shell};
 
 /// No file of the member may grow beyond this: about as much as a disk that is nearly full would leave it.
 const BLOCKS_OF_512_BYTES: u32 = 512;
@@ -12,18 +12,7 @@ const BLOCKS_OF_512_BYTES: u32 = 512;
 /// The member, started by a shell that limits the size of its files. A write beyond fails as it does on a full disk,
 /// which takes no more bytes in the middle of a write; without the trap the system would end the process instead.
 fn limited(member: &Member) -> Command {
-    let mut inner = synod();
-    member.add_arguments(&mut inner);
-    let mut command = Command::new("sh");
-    let script = format!("trap '' XFSZ; ulimit -f {BLOCKS_OF_512_BYTES}; exec \"$0\" \"$@\"");
-    command.arg("-c").arg(script).arg(inner.get_program()).args(inner.get_args());
-    for (name, value) in inner.get_envs() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    command
+    in_shell(&format!("trap '' XFSZ; ulimit -f {BLOCKS_OF_512_BYTES}"), &member.command())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
