@@ -36,7 +36,7 @@ fn entry(word: char) -> Entry<Word> {
 
 fn node(id: NodeId) -> Core<Word> {
     let members = Membership::founding([A, B, C]).unwrap();
-    Core::new(id, Incarnation(1), members, Window::default(), Recovered::nothing())
+    Core::new(id, Incarnation::numbered(1), members, Window::default(), Recovered::nothing())
 }
 
 /// Everything the core wants done; its writes succeed at once.

@@ -48,7 +48,8 @@ impl Alone {
         let members = Membership::founding((1..=3).map(NodeId)).unwrap();
         let options = Options { seed, ..Options::default() };
         let nothing = Recovered::nothing();
-        let replica = Replica::new(NodeId(1), Incarnation::numbered(1), members, options, nothing, Time::ZERO);
+        let replica =
+            Replica::new(NodeId(1), Incarnation::numbered(1), members, options, nothing, Time::ZERO);
         Alone {
             replica,
             now: Time::ZERO,
