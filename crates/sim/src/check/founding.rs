@@ -1,9 +1,10 @@
 //! Founding: the shipped [`Introductions`] of every founder's process.
 //!
-//! A question arrives at once or never, since it may be asked at any time. An answer arrives at any time or never, also
-//! after its sender has died, but not twice: connections do not repeat what they carry. What a process asks by itself when
-//! it holds the roster is left out: it may ask at any time anyway. A crashed founder starts again at once, with what was durable; a founder whose disk is lost
-//! starts again on an empty one. In every state it is tried whether founding completes if nothing breaks any more.
+//! A question is answered and the answer heard at once, or neither: it may be asked at any time. Some answers come late
+//! instead, at any time or never, also after their sender has died. What a process asks by itself when it holds the roster
+//! is left out: it may ask at any time anyway. A crashed founder starts again at once, with what was durable; a founder
+//! whose disk is lost starts again on an empty one. After every step that decides something it is tried whether founding
+//! completes if nothing breaks any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct Setting {
     pub founders: usize,
     /// Questions that each process asks of each other founder by itself.
     pub questions: u8,
+    /// Answers that come late, all together.
+    pub late: u8,
     /// Crashes, all together.
     pub crashes: u8,
     /// Disks that are replaced by empty ones, all together.
@@ -66,6 +69,7 @@ pub struct State {
     founders: Vec<Arc<Founder>>,
     /// Answers on their way.
     sent: BTreeMap<Packet, Arc<(Speaker, Hello)>>,
+    late: u8,
     crashes: u8,
     lost_disks: u8,
     /// Every disk that ever held a roster, with that roster.
@@ -75,9 +79,11 @@ pub struct State {
 /// What may happen next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// A founder asks another, which answers.
+    /// A founder asks another, and hears the answer.
     Ask(usize, usize),
-    /// An answer arrives.
+    /// A founder asks another, and the answer is on its way.
+    AskLate(usize, usize),
+    /// A late answer arrives.
     Deliver(usize),
     /// A founder's roster becomes durable, and its process hears of it.
     Persist(usize),
@@ -155,6 +161,13 @@ impl State {
         }
     }
 
+    /// Everything is heard that was said since only `old` was on its way.
+    fn hear_all_but(&mut self, old: &BTreeSet<Packet>) {
+        while let Some(packet) = self.sent.keys().find(|packet| !old.contains(*packet)).cloned() {
+            self.deliver(&packet);
+        }
+    }
+
     fn deliver(&mut self, packet: &Packet) {
         let sent = self.sent.remove(packet).expect("it was sent");
         let (speaker, hello) = (*sent).clone();
@@ -224,9 +237,7 @@ impl State {
                     }
                 }
             }
-            while let Some(packet) = state.sent.keys().find(|packet| !old.contains(*packet)).cloned() {
-                state.deliver(&packet);
-            }
+            state.hear_all_but(&old);
         }
         false
     }
@@ -244,6 +255,7 @@ impl Model for Founding {
         vec![State {
             founders: (0..self.0.founders).map(founder).collect(),
             sent: BTreeMap::new(),
+            late: 0,
             crashes: 0,
             lost_disks: 0,
             ever: Vec::new(),
@@ -258,7 +270,11 @@ impl Model for Founding {
                     && founder.asked[*to] < self.0.questions
                     && !founder.process.is_complete()
             };
-            actions.extend((0..self.0.founders).filter(open).map(|to| Action::Ask(at, to)));
+            let open: Vec<usize> = (0..self.0.founders).filter(open).collect();
+            actions.extend(open.iter().map(|to| Action::Ask(at, *to)));
+            if state.late < self.0.late {
+                actions.extend(open.iter().map(|to| Action::AskLate(at, *to)));
+            }
             actions.extend(founder.writing.is_some().then_some(Action::Persist(at)));
             if state.crashes < self.0.crashes {
                 actions.push(Action::Crash(at));
@@ -276,10 +292,18 @@ impl Model for Founding {
             Action::Ask(at, to) => {
                 next.founder(at).asked[to] += 1;
                 next.ask(at, to);
+                next.hear_all_but(&state.sent.keys().cloned().collect());
+            }
+            Action::AskLate(at, to) => {
+                next.late += 1;
+                next.founder(at).asked[to] += 1;
+                next.ask(at, to);
             }
             Action::Deliver(packet) => {
                 let packet = state.sent.keys().nth(packet).expect("one of those sent").clone();
                 next.deliver(&packet);
+                let late = state.sent.keys().filter(|sent| **sent != packet).cloned().collect();
+                next.hear_all_but(&late);
             }
             Action::Persist(at) => next.persist(at),
             Action::Crash(at) => {
@@ -311,12 +335,13 @@ impl Model for Founding {
 
     fn fingerprint(&self, state: &State) -> Fingerprint {
         let sent: Vec<&Packet> = state.sent.keys().collect();
-        Fingerprint::of(&(&state.founders, sent, state.crashes, state.lost_disks, &state.ever))
+        Fingerprint::of(&(&state.founders, sent, state.late, state.crashes, state.lost_disks, &state.ever))
     }
 
     fn describe(&self, state: &State, action: &Action) -> String {
         match *action {
-            Action::Ask(at, to) => format!("{} asks {}", name(at), name(to)),
+            Action::Ask(at, to) => format!("{} asks {}, and hears the answer", name(at), name(to)),
+            Action::AskLate(at, to) => format!("{} asks {}, whose answer comes late", name(at), name(to)),
             Action::Deliver(packet) => {
                 let (packet, sent) = state.sent.iter().nth(packet).expect("one of those sent");
                 let (from, to, speaker) = (name(packet.from), name(packet.to), &sent.0);

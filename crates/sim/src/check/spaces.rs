@@ -195,23 +195,34 @@ const SPACES: &[Space] = &[
     },
     Space {
         name: "founding-3",
-        description: "three founders, a crash, every disk kept",
+        description: "three founders, a late answer, two crashes",
         expected: 0,
         published: None,
         depth: None,
         explore: |limits, progress| {
-            let setting = FoundingSetting { founders: 3, questions: 1, crashes: 1, lost_disks: 0 };
+            let setting = FoundingSetting { founders: 3, questions: 1, late: 1, crashes: 2, lost_disks: 0 };
             explore(&Founding(setting), limits, progress)
         },
     },
     Space {
         name: "founding-lost-disk-3",
-        description: "three founders, two crashes, one lost disk",
+        description: "three founders, a late answer, a lost disk",
         expected: 0,
         published: None,
-        depth: Some(9),
+        depth: None,
         explore: |limits, progress| {
-            let setting = FoundingSetting { founders: 3, questions: 1, crashes: 2, lost_disks: 1 };
+            let setting = FoundingSetting { founders: 3, questions: 1, late: 1, crashes: 0, lost_disks: 1 };
+            explore(&Founding(setting), limits, progress)
+        },
+    },
+    Space {
+        name: "founding-lost-disk-crashes-3",
+        description: "three founders, a late answer, two crashes, a lost disk",
+        expected: 0,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            let setting = FoundingSetting { founders: 3, questions: 1, late: 1, crashes: 2, lost_disks: 1 };
             explore(&Founding(setting), limits, progress)
         },
     },
