@@ -147,7 +147,7 @@ impl RunningMember {
         applier.set_checkpoint_every(config.checkpoint_bytes);
 
         let inbox = Arc::new(Inbox::default());
-        let (peers, connections) = peers(&config, peer_listeners, &inbox)?;
+        let (peers, connections) = peers(&config, cluster, peer_listeners, &inbox)?;
         let shared = Arc::new(Shared {
             cluster,
             id,
@@ -306,13 +306,14 @@ fn voter_config(config: &MemberConfig, identity: &Identity) -> VoterConfig {
 
 fn peers(
     config: &MemberConfig,
+    cluster: ClusterId,
     listeners: Vec<TcpListener>,
     inbox: &Arc<Inbox>,
 ) -> Result<(Peers, PeersLoop), StartError> {
     let founders = config.founding.founders().iter();
     let others = founders.filter(|founder| founder.name != config.name);
     let others = others.map(|founder| (Arc::from(founder.name.as_str()), founder.peer_urls.clone()));
-    let peers = PeersConfig { name: config.name.as_str().into(), others: others.collect() };
+    let peers = PeersConfig { name: config.name.as_str().into(), cluster, others: others.collect() };
     let inbox = inbox.clone();
     let deliver = Box::new(move |from, frame| inbox.frame(from, frame));
     Peers::new(peers, listeners, deliver).map_err(StartError::System)

@@ -272,9 +272,11 @@ impl VoterLoop {
     }
 
     fn watch_leader(&mut self, leader: Option<NodeId>) {
-        // Without a roster no leader is missed: what the founding waits for is told.
-        let Some(roster) = self.shared.roster.get() else { return };
-        let name = |node| roster.name(node).map_or_else(|| node.to_string(), str::to_owned);
+        let roster = self.shared.roster.get();
+        let name = |node| {
+            let name = roster.and_then(|roster| roster.name(node));
+            name.map_or_else(|| node.to_string(), str::to_owned)
+        };
         match self.leader_watch.look(clock::now(), leader, name) {
             Some(LeaderNews::Leads(line)) => info!("{line}"),
             Some(LeaderNews::Missing(line)) => warn!("{line}"),

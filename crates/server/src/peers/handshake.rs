@@ -1,13 +1,14 @@
 //! Which members a connection joins: exchanged before anything else, so that frames have a sender.
 //!
 //! ```text
-//! dialer   -> magic, its name, the name of the member it looks for, checksum
+//! dialer   -> magic, its name, the name of the member it looks for, its cluster, checksum
 //! acceptor -> 1     or     0, the reason why not; then it closes
 //! ```
 //! Afterwards the dialer sends frames of the member, the acceptor nothing but signs of life. Which process of which disk
 //! speaks under that name is not settled here: the frames themselves say so, and the voter judges it.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use synod_paxos::config::ClusterId;
 use thiserror::Error;
 
 /// First bytes of an introduction: the protocol between drivers and its version.
@@ -24,6 +25,8 @@ pub(crate) struct Introduction {
     pub(crate) from: String,
     /// The name of the member that it looks for.
     pub(crate) to: String,
+    /// The dialer's cluster.
+    pub(crate) cluster: ClusterId,
 }
 
 /// Why bytes are not an introduction, or not an answer to one.
@@ -49,6 +52,7 @@ impl Introduction {
         bytes.put_slice(MAGIC);
         put_part(&mut bytes, self.from.as_bytes());
         put_part(&mut bytes, self.to.as_bytes());
+        bytes.put_u64_le(self.cluster.0);
         let checksum = crc32c::crc32c(&bytes);
         bytes.put_u32_le(checksum);
         bytes.freeze()
@@ -63,7 +67,9 @@ impl Introduction {
             return Err(HandshakeError::Damaged);
         }
         let mut rest = bytes.slice(MAGIC.len()..content.len());
-        let introduction = Introduction { from: take_name(&mut rest)?, to: take_name(&mut rest)? };
+        let (from, to) = (take_name(&mut rest)?, take_name(&mut rest)?);
+        let cluster = rest.try_get_u64_le().map_err(|_| HandshakeError::Malformed("it ends too early"))?;
+        let introduction = Introduction { from, to, cluster: ClusterId(cluster) };
         if rest.is_empty() { Ok(introduction) } else { Err(HandshakeError::Malformed("it ends too late")) }
     }
 }
@@ -127,7 +133,7 @@ mod tests {
     use super::*;
 
     fn introduction() -> Introduction {
-        Introduction { from: "a".into(), to: "b".into() }
+        Introduction { from: "a".into(), to: "b".into(), cluster: ClusterId(7) }
     }
 
     #[test]

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use synod_paxos::config::ClusterId;
 use synod_paxos::time::Time;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -54,6 +55,7 @@ pub(crate) type Deliver = Box<dyn Fn(Arc<str>, Bytes) + Send + Sync>;
 /// This member's name, and where the others are reached.
 pub(crate) struct PeersConfig {
     pub(crate) name: Arc<str>,
+    pub(crate) cluster: ClusterId,
     /// All others by name.
     pub(crate) others: BTreeMap<Arc<str>, Vec<Url>>,
 }
@@ -68,13 +70,21 @@ struct Local {
 
 impl Local {
     fn introduction(&self, to: &str) -> Introduction {
-        Introduction { from: self.config.name.to_string(), to: to.to_owned() }
+        let PeersConfig { name, cluster, .. } = &self.config;
+        Introduction { from: name.to_string(), to: to.to_owned(), cluster: *cluster }
     }
 
     /// The member that dials, if it may; the reason if not.
     fn check(&self, introduction: &Introduction) -> Result<Arc<str>, String> {
-        let Introduction { from, to } = introduction;
+        let Introduction { from, to, cluster } = introduction;
         let own = &self.config.name;
+        if *cluster != self.config.cluster {
+            return Err(format!(
+                "it belongs to cluster {cluster}, this member to {}: compare --initial-cluster and \
+                 --initial-cluster-token",
+                self.config.cluster
+            ));
+        }
         if **to != **own {
             return Err(format!("it looks for a member called {to:?}, this one is called {own:?}"));
         }

@@ -22,7 +22,12 @@ const NAMES: [&str; 2] = ["m1", "m2"];
 fn config(index: usize, looked_for: [SocketAddr; 2]) -> PeersConfig {
     let other = looked_for[1 - index];
     let urls = vec![Url::new(other.ip().to_string(), other.port())];
-    PeersConfig { name: NAMES[index].into(), others: BTreeMap::from([(NAMES[1 - index].into(), urls)]) }
+    let cluster = ClusterId(7);
+    PeersConfig {
+        name: NAMES[index].into(),
+        cluster,
+        others: BTreeMap::from([(NAMES[1 - index].into(), urls)]),
+    }
 }
 
 /// The connections of one member. They end with it.
@@ -48,7 +53,7 @@ type Connection = (FrameReader<OwnedReadHalf>, OwnedWriteHalf);
 
 /// What the member of this index says of itself to the other.
 fn introduction(index: usize) -> Introduction {
-    Introduction { from: NAMES[index].to_owned(), to: NAMES[1 - index].to_owned() }
+    Introduction { from: NAMES[index].to_owned(), to: NAMES[1 - index].to_owned(), cluster: ClusterId(7) }
 }
 
 /// The second member dials the first.
