@@ -7,6 +7,7 @@
 //! have names of their own. The first that is complete stands; the other is as good, and goes.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -246,12 +247,15 @@ impl Checkpoints {
                 disk.remove(&name(old))?;
             }
         }
-        if held.bytes.contains_key(&slot) {
-            mark!(CheckpointHeldAlready);
-            file.abandon(disk)?;
-        } else {
-            file.finish(disk)?;
-            held.bytes.insert(slot, length);
+        match held.bytes.entry(slot) {
+            Entry::Occupied(_) => {
+                mark!(CheckpointHeldAlready);
+                file.abandon(disk)?;
+            }
+            Entry::Vacant(place) => {
+                file.finish(disk)?;
+                place.insert(length);
+            }
         }
         self.remove_old(now, disk, &mut held)
     }

@@ -59,8 +59,11 @@ fn finish(checkpoints: &Checkpoints, slot: Slot) -> Result<Slot, ReceiveError> {
     checkpoints.finish(NOW, slot, length as u64).map(|loaded| loaded.slot())
 }
 
-/// How the steps of two writers of one slot follow each other. Each says whether the disk refused it something.
-const INTERLEAVINGS: [(&str, fn(&Checkpoints) -> bool); 3] = [
+/// What it is called, and what is done. It returns whether the disk refused something.
+type Interleaving = (&'static str, fn(&Checkpoints) -> bool);
+
+/// How the steps of two writers of one slot follow each other.
+const INTERLEAVINGS: [Interleaving; 3] = [
     ("the own one is written between two parts of the other", |checkpoints| {
         let received = [0, 1].map(|index| receive(checkpoints, NEW, index));
         let written = checkpoints.write(NOW, NEW, parts(NEW).into_iter());

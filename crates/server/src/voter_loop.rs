@@ -73,6 +73,9 @@ impl Queues {
     }
 }
 
+/// Members by name, each with a reason in words.
+type Reasons = Vec<(String, String)>;
+
 /// The voter with what its thread keeps for it.
 pub(crate) struct VoterLoop {
     voter: Voter,
@@ -83,7 +86,7 @@ pub(crate) struct VoterLoop {
     /// Peers that something was sent to in this burst.
     touched: Vec<Arc<str>>,
     /// What was last logged of the founding and of peers that are refused.
-    told: (Vec<(String, String)>, Vec<(String, String)>),
+    told: (Reasons, Reasons),
     /// The newest write, and since when one has been under way without a pause.
     unsynced: Option<(Token, Time)>,
     leader_watch: LeaderWatch,

@@ -40,7 +40,7 @@ fn identity(directory: &Path) -> String {
 
 fn start_number(directory: &Path) -> u64 {
     let identity = identity(directory);
-    let newest = identity.lines().filter_map(|line| line.strip_prefix("start ")).last().unwrap();
+    let newest = identity.lines().rev().find_map(|line| line.strip_prefix("start ")).unwrap();
     newest.split_once(' ').unwrap().0.parse().unwrap()
 }
 
