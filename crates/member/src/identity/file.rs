@@ -107,6 +107,9 @@ impl Identity {
         if checksum != format!("checksum {:08x}\n", crc32c::crc32c(content.as_bytes())) {
             return Err("its checksum does not match: it was damaged or edited".to_owned());
         }
+        if content.contains(|c: char| c.is_control() && c != '\n') {
+            return Err("it holds control characters".to_owned());
+        }
         let mut fields = Fields::default();
         for line in content.lines().skip(1) {
             fields.take(line).ok_or_else(|| format!("the line \"{line}\" means nothing"))?;
