@@ -93,6 +93,8 @@ pub struct Machine<P> {
     pub gone: Option<String>,
     /// When each queue is free again.
     pub free_at: BTreeMap<Queue, u64>,
+    /// When the last work of each queue is reported as done: reports arrive in the order of the work.
+    pub reported_at: BTreeMap<Queue, u64>,
     /// Sizes of the synced files some writes of the journal ago: what is in them is old.
     pub old: VecDeque<Vec<(String, usize)>>,
     /// Its own randomness.
@@ -128,6 +130,7 @@ impl<P: Program> Machine<P> {
             damaged: false,
             gone: None,
             free_at: BTreeMap::new(),
+            reported_at: BTreeMap::new(),
             old: VecDeque::new(),
             random,
         }
@@ -172,6 +175,7 @@ impl<P: Program> Machine<P> {
         self.writer.waiting.clear();
         self.applier.waiting.clear();
         self.free_at.clear();
+        self.reported_at.clear();
         if death == Death::Power {
             let (kept, random) = (self.random.below(3), &mut self.random);
             let changes = usize::try_from(kept).expect("small").min(self.disk.unsynced_directory_changes());

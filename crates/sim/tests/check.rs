@@ -79,8 +79,9 @@ fn notices_and_reads_beyond_what_a_leader_holds_are_safe() {
 
 #[test]
 fn founding_never_makes_two_clusters_and_always_completes() {
-    explored("founding-3");
-    explored("founding-lost-disk-3");
+    for name in ["crash-3", "lost-disk-3", "late-answer-3", "3"] {
+        explored(&format!("founding-{name}"));
+    }
 }
 
 #[test]

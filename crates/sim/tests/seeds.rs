@@ -337,6 +337,15 @@ fn seed_402242_a_leader_finds_a_chosen_slot_again_whose_holder_is_gone() {
     assert_eq!(report.violation, None);
 }
 
+/// Work of one queue was reported as done in another order than it was done in: the applier's second answer to a write,
+/// "it is not known what became of it", overtook the first. No member hears of its own threads' work in that order.
+#[test]
+fn seeds_1002562_1005603_and_1005784_work_is_reported_in_the_order_in_which_it_is_done() {
+    for seed in [1_002_562, 1_005_603, 1_005_784] {
+        assert_eq!(run::<Member>(&RunConfig::new(seed, Profile::All)).violation, None, "seed {seed}");
+    }
+}
+
 #[test]
 fn more_damage_than_can_be_survived_makes_members_refuse_and_never_lie() {
     let reports = run_all::<Member>(200, Profile::Beyond);

@@ -175,6 +175,14 @@ impl Introductions {
         self.tell(name, None, true);
     }
 
+    /// The numbers of questions to the member called `name` that this process remembers. Only their order matters: a model
+    /// checker takes states for one that differ in nothing but the numbers.
+    pub fn questions_mut(&mut self, name: &str) -> Vec<&mut u64> {
+        let Some(peer) = self.peers.get_mut(name) else { return Vec::new() };
+        let told = peer.told.as_mut().map(|(_, asked)| asked);
+        [&mut peer.asked, &mut peer.heard].into_iter().chain(told).collect()
+    }
+
     /// Whether nothing needs to be asked: this process and every peer admit each other.
     pub fn is_complete(&self) -> bool {
         self.over || self.peers.values().all(Peer::is_settled)

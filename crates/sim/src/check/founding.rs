@@ -5,6 +5,10 @@
 //! is left out: it may ask at any time anyway. A crashed founder starts again at once, with what was durable; a founder
 //! whose disk is lost starts again on an empty one. After every step that decides something it is tried whether founding
 //! completes if nothing breaks any more.
+//!
+//! Two things keep the space small. Questions may be asked without end, and their numbers grow: only the order of the
+//! numbers counts, so they are given anew by their order after every step. Of two founders of which neither is the decider
+//! nor holds a roster, none asks the other: what they would learn decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,13 +24,11 @@ use crate::check::{Model, Violation};
 
 const CLUSTER: ClusterId = ClusterId(7);
 
-/// What may break, and how often anything is asked.
+/// What may break.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
     /// How many founders there are.
     pub founders: usize,
-    /// Questions that each process asks of each other founder by itself.
-    pub questions: u8,
     /// Answers that come late, all together.
     pub late: u8,
     /// Crashes, all together.
@@ -50,8 +52,6 @@ struct Founder {
     writing: Option<Roster>,
     /// It was told to stop.
     over: bool,
-    /// Questions asked of each other founder.
-    asked: Vec<u8>,
 }
 
 /// A message.
@@ -61,6 +61,12 @@ struct Packet {
     to: usize,
     /// Which of all hellos ever said: they have no order of their own.
     hello: Fingerprint,
+}
+
+impl Packet {
+    fn new(from: usize, to: usize, said: &(Speaker, Hello)) -> Packet {
+        Packet { from, to, hello: Fingerprint::of(said) }
+    }
 }
 
 /// Everything that the future depends on.
@@ -93,6 +99,9 @@ pub enum Action {
     LoseDisk(usize),
 }
 
+/// The founder first by name.
+const DECIDER: usize = 0;
+
 fn name(at: usize) -> String {
     ["a", "b", "c", "d", "e"][at].to_owned()
 }
@@ -110,8 +119,7 @@ impl Founder {
             client_urls: Vec::new(),
         };
         let process = Introductions::new(me, (0..setting.founders).map(name), held.clone());
-        let asked = vec![0; setting.founders];
-        Founder { node, starts, held, process, writing: None, over: false, asked }
+        Founder { node, starts, held, process, writing: None, over: false }
     }
 }
 
@@ -132,8 +140,8 @@ impl State {
                         questions.push((to, speaker, *hello));
                         continue;
                     }
-                    let packet = Packet { from: at, to, hello: Fingerprint::of(&(&speaker, &hello)) };
-                    self.sent.insert(packet, Arc::new((speaker, *hello)));
+                    let said = (speaker, *hello);
+                    self.sent.insert(Packet::new(at, to, &said), Arc::new(said));
                 }
                 Wanted::Hold(roster) => self.founder(at).writing = Some(roster),
                 Wanted::Met { .. } => {}
@@ -172,6 +180,34 @@ impl State {
         let sent = self.sent.remove(packet).expect("it was sent");
         let (speaker, hello) = (*sent).clone();
         self.hear(packet.from, packet.to, speaker, hello);
+    }
+
+    /// Gives all questions numbers anew, by their order, so that they do not grow.
+    fn recount(&mut self, before: &State) {
+        let same_sent = self.sent.keys().eq(before.sent.keys());
+        let mut sent: Vec<(Packet, (Speaker, Hello))> =
+            self.sent.iter().map(|(packet, said)| (packet.clone(), (**said).clone())).collect();
+        for asker in 0..self.founders.len() {
+            if same_sent && Arc::ptr_eq(&self.founders[asker], &before.founders[asker]) {
+                continue;
+            }
+            let speaker = self.founders[asker].process.speaker();
+            for asked in (0..self.founders.len()).filter(|asked| *asked != asker) {
+                let mut on_their_way = Vec::new();
+                for (packet, (sender, hello)) in &mut sent {
+                    let asks = packet.from == asker && packet.to == asked && *sender == speaker;
+                    on_their_way.extend((asks && hello.question > 0).then_some(&mut hello.question));
+                    if let Some(answer) = &mut hello.answer {
+                        let answers = packet.from == asked && packet.to == asker && answer.speaker == speaker;
+                        on_their_way.extend(answers.then_some(&mut answer.question));
+                    }
+                }
+                renumber(self.founder(asker).process.questions_mut(&name(asked)), on_their_way);
+            }
+        }
+        let packet =
+            |(packet, said): (Packet, _)| (Packet::new(packet.from, packet.to, &said), Arc::new(said));
+        self.sent = sent.into_iter().map(packet).collect();
     }
 
     fn persist(&mut self, at: usize) {
@@ -243,6 +279,20 @@ impl State {
     }
 }
 
+/// Replaces the numbers of questions by their ranks; 0 stays 0. The third that a process remembers is the last question that
+/// another process may no longer answer: only its place among those on their way counts.
+fn renumber<'a>(mut remembered: Vec<&'a mut u64>, mut on_their_way: Vec<&'a mut u64>) {
+    if let Some(told) = remembered.get_mut(2) {
+        let void = on_their_way.iter().map(|question| **question).filter(|question| question <= *told);
+        **told = void.max().unwrap_or(0);
+    }
+    let numbers = remembered.iter().chain(&on_their_way).map(|number| **number);
+    let order: BTreeSet<u64> = numbers.chain([0]).collect();
+    for number in remembered.iter_mut().chain(&mut on_their_way) {
+        **number = order.range(..**number).count() as u64;
+    }
+}
+
 /// Rounds of questions after which everything is settled, with room to spare.
 const ROUNDS: usize = 8;
 
@@ -264,13 +314,14 @@ impl Model for Founding {
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         for (at, founder) in state.founders.iter().enumerate() {
-            let open = |to: &usize| {
+            let matters = |to: &usize| {
                 *to != at
-                    && !founder.over
-                    && founder.asked[*to] < self.0.questions
-                    && !founder.process.is_complete()
+                    && (at.min(*to) == DECIDER
+                        || founder.held.is_some()
+                        || state.founders[*to].held.is_some())
             };
-            let open: Vec<usize> = (0..self.0.founders).filter(open).collect();
+            let asks = !founder.over && !founder.process.is_complete();
+            let open: Vec<usize> = (0..self.0.founders).filter(|to| asks && matters(to)).collect();
             actions.extend(open.iter().map(|to| Action::Ask(at, *to)));
             if state.late < self.0.late {
                 actions.extend(open.iter().map(|to| Action::AskLate(at, *to)));
@@ -290,13 +341,11 @@ impl Model for Founding {
         let mut next = state.clone();
         match *action {
             Action::Ask(at, to) => {
-                next.founder(at).asked[to] += 1;
                 next.ask(at, to);
                 next.hear_all_but(&state.sent.keys().cloned().collect());
             }
             Action::AskLate(at, to) => {
                 next.late += 1;
-                next.founder(at).asked[to] += 1;
                 next.ask(at, to);
             }
             Action::Deliver(packet) => {
@@ -317,6 +366,7 @@ impl Model for Founding {
                 next.restart(&self.0, at);
             }
         }
+        next.recount(state);
         next.check()?;
         if self.fingerprint(&next) == self.fingerprint(state) {
             return Ok(None);

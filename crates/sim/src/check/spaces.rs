@@ -194,24 +194,46 @@ const SPACES: &[Space] = &[
         },
     },
     Space {
-        name: "founding-3",
-        description: "three founders, a late answer, two crashes",
-        expected: 288_612,
+        name: "founding-crash-3",
+        description: "three founders, one of which crashes once",
+        expected: 39_911,
         published: None,
-        depth: Some(7),
+        depth: None,
         explore: |limits, progress| {
-            let setting = FoundingSetting { founders: 3, questions: 1, late: 1, crashes: 2, lost_disks: 0 };
+            let setting = FoundingSetting { founders: 3, late: 0, crashes: 1, lost_disks: 0 };
             explore(&Founding(setting), limits, progress)
         },
     },
     Space {
         name: "founding-lost-disk-3",
-        description: "three founders, a late answer, a lost disk",
-        expected: 175_134,
+        description: "three founders, one of which loses its disk",
+        expected: 33_796,
         published: None,
-        depth: Some(8),
+        depth: None,
         explore: |limits, progress| {
-            let setting = FoundingSetting { founders: 3, questions: 1, late: 1, crashes: 0, lost_disks: 1 };
+            let setting = FoundingSetting { founders: 3, late: 0, crashes: 0, lost_disks: 1 };
+            explore(&Founding(setting), limits, progress)
+        },
+    },
+    Space {
+        name: "founding-late-answer-3",
+        description: "three founders, a late answer, a lost disk",
+        expected: 107_380,
+        published: None,
+        depth: Some(10),
+        explore: |limits, progress| {
+            let setting = FoundingSetting { founders: 3, late: 1, crashes: 0, lost_disks: 1 };
+            explore(&Founding(setting), limits, progress)
+        },
+    },
+    Space {
+        name: "founding-3",
+        description: "three founders, two crashes, a lost disk",
+        expected: 173_395,
+        published: None,
+        depth: Some(11),
+        explore: |limits, progress| {
+            let setting = FoundingSetting { founders: 3, late: 0, crashes: 2, lost_disks: 1 };
             explore(&Founding(setting), limits, progress)
         },
     },

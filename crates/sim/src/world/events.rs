@@ -102,7 +102,11 @@ impl<P: Program> World<P> {
                 }
                 let (base, jitter) = self.pace.notice;
                 let delay = base + self.random.skewed(jitter);
-                self.at(self.now + delay, Event::WorkDone { node, boot, work });
+                let earliest = self.now + delay;
+                let reported = self.machine(node).reported_at.entry(queue).or_insert(0);
+                let at = earliest.max(*reported);
+                *reported = at;
+                self.at(at, Event::WorkDone { node, boot, work });
             }
             Err(reason) => self.disk_failed(node, &reason),
         }
