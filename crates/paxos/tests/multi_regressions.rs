@@ -141,3 +141,40 @@ fn a_member_that_does_not_reach_its_leader_asks_by_a_neighbour_that_does() {
     });
     assert_eq!(asked, Some(vec![NodeId(3)]));
 }
+
+/// Ends a round in which n2 and n3 answered with these promises. Returns whether n1 prepared another ballot.
+fn goes_higher(core: &mut Core<Word>, promised: [Ballot; 2]) -> bool {
+    let round = core.election().round();
+    for (node, promised) in [NodeId(2), NodeId(3)].into_iter().zip(promised) {
+        let health = health(promised, OLD);
+        core.handle_message(node, Message::HeartbeatReply { round, health }).unwrap();
+    }
+    core.end_round(true);
+    outputs(core)
+        .into_iter()
+        .any(|output| matches!(output, Output::Send { message: Message::Prepare { .. }, .. }))
+}
+
+/// Simulator, seed 1003750: n1, n4 and n5 had stood still, and n2 was elected with the consent of n1, which a moment
+/// before had heard from a quorum that it may lead. At the end of that round n1 went above n2, which had just taken over.
+#[test]
+fn a_leader_does_not_go_above_a_candidate_before_a_second_round_shows_that_it_has_failed() {
+    let mut core = leader();
+    outputs(&mut core);
+    let round = core.election().round();
+    for node in [NodeId(2), NodeId(3)] {
+        core.handle_message(node, Message::HeartbeatReply { round, health: health(OLD, OLD) }).unwrap();
+    }
+    core.handle_message(NodeId(2), Message::Prepare { ballot: NEW, from: Slot(1) }).unwrap();
+    outputs(&mut core);
+    assert!(!goes_higher(&mut core, [OLD, OLD]), "n2 may be about to lead");
+    assert!(!goes_higher(&mut core, [NEW, NEW]), "n2 has a quorum");
+}
+
+#[test]
+fn a_leader_goes_above_an_acceptor_that_promised_more_in_two_rounds() {
+    let mut core = leader();
+    assert!(!goes_higher(&mut core, [OLD, OLD]));
+    assert!(!goes_higher(&mut core, [OLD, NEW]), "n3 may be about to follow a new leader");
+    assert!(goes_higher(&mut core, [OLD, NEW]), "one acceptor does not depose a leader that has its quorum");
+}

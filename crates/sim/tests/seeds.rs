@@ -327,11 +327,11 @@ fn seed_509633_who_recovers_what_another_took_over_takes_the_state() {
 /// mute before it had sent its snapshot.
 #[test]
 fn seed_402242_a_leader_finds_a_chosen_slot_again_whose_holder_is_gone() {
-    use Class::{Clog, Cut, Damage, Disk, Duplicate, Loss};
+    use Class::{Applier, Clog, Cut, Damage, Disk, Duplicate, Loss, Rollback};
     let report = run::<replicated::FastLog>(&RunConfig {
         nodes: Some(3),
-        keep: Some((0..17).filter(|fault| *fault != 14).collect()),
-        without: vec![Loss, Duplicate, Clog, Cut, Disk, Damage],
+        keep: Some((0..22).filter(|fault| *fault != 19).collect()),
+        without: vec![Loss, Duplicate, Clog, Cut, Disk, Damage, Applier, Rollback],
         ..RunConfig::new(402_242, Profile::All)
     });
     assert_eq!(report.violation, None);

@@ -90,6 +90,8 @@ pub struct Core<C> {
     pub(super) refused: bool,
     pub(super) stalled: bool,
     pub(super) gives_way: bool,
+    /// The ballot with which it led when the last round ended, if some acceptor had promised more.
+    pub(super) outbid: Option<Ballot>,
     pub(super) catch_up_bytes: usize,
     pub(super) fetching: bool,
     pub(super) out: VecDeque<Output<C>>,
@@ -135,6 +137,7 @@ impl<C: Command> Core<C> {
             refused: false,
             stalled: false,
             gives_way: false,
+            outbid: None,
             catch_up_bytes: 1 << 20,
             fetching: false,
             out: VecDeque::new(),

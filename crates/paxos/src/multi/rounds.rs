@@ -2,6 +2,7 @@
 
 use synod_probe::mark;
 
+use crate::ballot::Ballot;
 use crate::multi::core::Core;
 use crate::multi::election::Leading;
 use crate::multi::entry::Command;
@@ -24,9 +25,7 @@ impl<C: Command> Core<C> {
         }
     }
 
-    /// Ends a round of heartbeats and starts the next. A stalled leader gives way to a healthier member if it `may`. A
-    /// leader that some acceptor outbid, but that still has its quorum, goes above it: one acceptor with a higher promise
-    /// does not depose it.
+    /// Ends a round of heartbeats and starts the next. A stalled leader gives way to a healthier member if it `may`.
     pub fn end_round(&mut self, may_give_way: bool) {
         self.election.end_round();
         let leading = self.leader.as_ref().map(|leader| Leading {
@@ -48,12 +47,21 @@ impl<C: Command> Core<C> {
             self.fetching = false;
             self.fetch_if_behind(source);
         }
-        if let Some(leading) = leading.filter(|_| self.election.is_happy())
-            && (self.election.is_outbid(leading.ballot) || self.acceptor.promised() > leading.ballot)
-        {
+        self.go_higher_if_outbid(leading.map(|leading| leading.ballot));
+    }
+
+    /// A leader of `ballot` that some acceptor outbid, but that still has its quorum, goes above it: one acceptor with a
+    /// higher promise does not depose it. It waits for a second round to show the same: in the first, the quorum may have
+    /// answered before it promised more to a candidate that is about to lead.
+    fn go_higher_if_outbid(&mut self, ballot: Option<Ballot>) {
+        let outbid = ballot.filter(|ballot| {
+            let promised_more = self.election.is_outbid(*ballot) || self.acceptor.promised() > *ballot;
+            self.election.is_happy() && promised_more
+        });
+        let before = std::mem::replace(&mut self.outbid, outbid);
+        if outbid.is_some() && before == outbid {
             mark!(LeaderWentHigher);
-            let ballot = self.election.next_ballot();
-            self.campaign(ballot);
+            self.campaign(self.election.next_ballot());
         }
     }
 
