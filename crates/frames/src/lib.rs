@@ -2,10 +2,12 @@
 //! the sender is alive.
 
 use std::io::{self, IoSlice};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 
 /// What a reader asks of the system at once. A frame's announced length reserves nothing: memory grows as bytes come.
 const READ_BYTES: usize = 64 * 1024;
@@ -24,6 +26,9 @@ pub enum FrameError {
     /// The stream ended.
     #[error("the connection was closed")]
     Closed,
+    /// Not one byte came for so long.
+    #[error("nothing came for {0:?}")]
+    Silent(Duration),
     /// The stream failed.
     #[error("the connection failed: {0}")]
     Io(#[from] io::Error),
@@ -51,10 +56,34 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if let Some(frame) = self.buffered(max)? {
                 return Ok(frame);
             }
-            self.buffer.reserve(READ_BYTES);
-            if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err(FrameError::Closed);
+            self.read().await?;
+        }
+    }
+
+    /// The next frame of at most `max` bytes, if no two of its bytes come further apart than `silence_max`. However
+    /// long the whole frame takes: a slow link is not a silent one. May be cancelled and called again.
+    ///
+    /// # Errors
+    /// As [`FrameReader::next`], and if nothing comes for `silence_max`.
+    pub async fn next_unless_silent(
+        &mut self,
+        max: usize,
+        silence_max: Duration,
+    ) -> Result<Bytes, FrameError> {
+        loop {
+            if let Some(frame) = self.buffered(max)? {
+                return Ok(frame);
             }
+            timeout(silence_max, self.read()).await.map_err(|_| FrameError::Silent(silence_max))??;
+        }
+    }
+
+    /// Reads what has come, at least one byte.
+    async fn read(&mut self) -> Result<(), FrameError> {
+        self.buffer.reserve(READ_BYTES);
+        match self.stream.read_buf(&mut self.buffer).await? {
+            0 => Err(FrameError::Closed),
+            _ => Ok(()),
         }
     }
 
@@ -134,5 +163,17 @@ mod tests {
             "{error}"
         );
         assert!(reader.buffer.capacity() <= READ_BYTES);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_stops_within_a_frame_is_silent_and_one_that_goes_on_is_read_on() {
+        let (mut near, far) = tokio::io::duplex(64);
+        let mut reader = FrameReader::new(far);
+        near.write_all(&[3, 0, 0, 0, b'o']).await.unwrap();
+        let error = reader.next_unless_silent(10, Duration::from_millis(20)).await.unwrap_err();
+        assert!(matches!(error, FrameError::Silent(_)), "{error}");
+
+        near.write_all(b"ne").await.unwrap();
+        assert_eq!(reader.next_unless_silent(10, Duration::from_secs(60)).await.unwrap(), "one");
     }
 }

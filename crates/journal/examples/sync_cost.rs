@@ -8,46 +8,23 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use synod_journal::filesystem::filesystem;
 use synod_journal::{DirectoryDisk, Disk, Identity, Journal, Options};
 
 const ROUNDS: usize = 2000;
 
-/// Names of filesystems by the magic numbers of `statfs(2)`, and whether they keep files in memory.
-const FILESYSTEMS: [(u32, &str, bool); 9] = [
-    (0x0000_ef53, "ext2/ext3/ext4", false),
-    (0x5846_5342, "xfs", false),
-    (0x9123_683e, "btrfs", false),
-    (0x2fc1_2fc1, "zfs", false),
-    (0xf2f5_2010, "f2fs", false),
-    (0x794c_7630, "overlayfs", false),
-    (0x0000_6969, "nfs", false),
-    (0x0102_1994, "tmpfs", true),
-    (0x8584_58f6, "ramfs", true),
-];
-
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = std::env::args_os().nth(1).map(PathBuf::from).ok_or("which directory?")?;
-    println!("filesystem: {}", filesystem(&directory)?);
+    let filesystem = filesystem(&directory)?;
+    if filesystem.in_memory {
+        let (directory, name) = (directory.display(), filesystem.name);
+        return Err(format!("{directory} is on {name}, which is in memory: name one on a disk").into());
+    }
+    println!("filesystem: {}", filesystem.name);
     let scratch = directory.join(format!("sync-cost-{}", std::process::id()));
     let measured = measure(&scratch);
     std::fs::remove_dir_all(&scratch)?;
     measured
-}
-
-/// # Errors
-/// If it is in memory.
-fn filesystem(directory: &Path) -> Result<String, Box<dyn Error>> {
-    // The type of the field differs between architectures; the magic number is its low half.
-    let magic = rustix::fs::statfs(directory)?.f_type as u32;
-    let known = FILESYSTEMS.iter().find(|(number, ..)| *number == magic);
-    match known {
-        Some((_, name, true)) => {
-            Err(format!("{} is on {name}, which is in memory: name one on a disk", directory.display())
-                .into())
-        }
-        Some((_, name, false)) => Ok((*name).to_owned()),
-        None => Ok(format!("unknown ({magic:#x})")),
-    }
 }
 
 fn measure(scratch: &Path) -> Result<(), Box<dyn Error>> {

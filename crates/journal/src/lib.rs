@@ -19,6 +19,7 @@ pub mod atomic;
 pub mod disk;
 pub mod error;
 pub mod files;
+pub mod filesystem;
 pub mod format;
 mod journal;
 pub mod lock;

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use synod_paxos::config::ClusterId;
 use synod_paxos::multi::entry::Entry;
 use synod_paxos::node::{Incarnation, NodeId};
 use synod_paxos::slot::Slot;
@@ -12,6 +11,7 @@ use synod_store::response::Applied;
 use synod_store::{Store, View};
 
 use crate::checkpoint::{Checkpoint, LoadedCheckpoint};
+use crate::identity::roster::Roster;
 use crate::sessions::{Admission, Sessions};
 use crate::submission::{Body, Submission};
 use crate::voter::Sequence;
@@ -51,11 +51,18 @@ pub enum ApplierOutput {
         /// The store's answer.
         applied: Applied,
     },
-    /// A write of this member's clients that still waits, if any does, gets no answer of the store: it was applied
-    /// in a state that came as a checkpoint, or its turn in the log was not its first.
+    /// A write of this member's clients is settled, but its answer is lost: it was applied in a state that came as a
+    /// checkpoint, or it was chosen and did not run here as the first of its identity.
     ReplyUnknown {
         /// Which write.
         sequence: Sequence,
+    },
+    /// The log registered this start of `node`: tell the voter with `handle_registered`.
+    Registered {
+        /// Which member.
+        node: NodeId,
+        /// Which start.
+        incarnation: Incarnation,
     },
     /// Everything up to `slot` is applied: tell the voter with `handle_applied`, wake readers.
     Applied {
@@ -76,7 +83,8 @@ const SLOT_OVERHEAD: u64 = 128;
 /// The position in the log, the sessions and the data change together and are saved together.
 #[derive(Debug)]
 pub struct Applier {
-    cluster: ClusterId,
+    /// Held before the first slot is applied.
+    roster: Option<Roster>,
     id: NodeId,
     incarnation: Incarnation,
     applied: Slot,
@@ -91,13 +99,13 @@ pub struct Applier {
 impl Applier {
     /// The applier of a process of member `id` that starts from `loaded`.
     pub fn new(
-        cluster: ClusterId,
+        roster: Option<Roster>,
         id: NodeId,
         incarnation: Incarnation,
         loaded: LoadedCheckpoint,
     ) -> Applier {
         Applier {
-            cluster,
+            roster,
             id,
             incarnation,
             applied: loaded.slot,
@@ -116,6 +124,11 @@ impl Applier {
     /// that only grows would never be due.
     pub fn set_checkpoint_every(&mut self, journal_bytes: u64) {
         self.checkpoint_every = journal_bytes;
+    }
+
+    /// The cluster was founded with this roster.
+    pub fn found(&mut self, roster: Roster) {
+        self.roster = Some(roster);
     }
 
     /// Applies the next slot. Slots that an installed checkpoint covers are skipped.
@@ -142,15 +155,17 @@ impl Applier {
     }
 
     fn apply(&mut self, slot: Slot, submission: &Submission) {
+        let (node, incarnation) = (submission.origin, submission.incarnation);
         let Body::Store(command) = &submission.body else {
-            self.sessions.register(submission.origin, submission.incarnation);
+            if self.sessions.register(node, incarnation) {
+                self.out.push_back(ApplierOutput::Registered { node, incarnation });
+            }
             return;
         };
-        let mine = submission.origin == self.id
-            && (submission.incarnation == self.incarnation || mutant!(ReplyToOtherProcess));
+        let mine = node == self.id && (incarnation == self.incarnation || mutant!(ReplyToOtherProcess));
         let sequence = Sequence(submission.sequence);
         if self.sessions.admit(submission) != Admission::First {
-            // Whoever still waits for it would wait forever: the voter has stopped watching what was chosen.
+            // The first copy was answered when it ran. If no copy ran here, the client that waits learns that much.
             self.out.extend(mine.then_some(ApplierOutput::ReplyUnknown { sequence }));
             return;
         }
@@ -159,7 +174,7 @@ impl Applier {
         let command =
             command.unwrap_or_else(|error| panic!("{slot} holds a command nobody can apply: {error}"));
         let applied = self.store.apply(&command);
-        mark!(OutcomeOfEarlierProcess if submission.origin == self.id && submission.incarnation < self.incarnation);
+        mark!(OutcomeOfEarlierProcess if node == self.id && incarnation < self.incarnation);
         if mine {
             self.out.push_back(ApplierOutput::Reply { sequence, slot, applied });
         }
@@ -176,6 +191,9 @@ impl Applier {
                 mark!(AnswerLostInCheckpoint);
                 self.out.push_back(ApplierOutput::ReplyUnknown { sequence: Sequence(sequence) });
             }
+        }
+        for (node, incarnation) in loaded.registered() {
+            self.out.push_back(ApplierOutput::Registered { node, incarnation });
         }
         self.applied = loaded.slot;
         self.sessions = loaded.sessions;
@@ -199,7 +217,8 @@ impl Applier {
         let slot = if mutant!(CheckpointPositionApart) { self.applied.next() } else { self.applied };
         let sessions =
             if mutant!(SessionsNotInCheckpoint) { Sessions::default() } else { self.sessions.clone() };
-        Checkpoint::new(self.cluster, slot, sessions, self.store.view())
+        let roster = self.roster.as_ref().expect("slots are applied, and states installed, under a roster");
+        Checkpoint::new(roster, slot, sessions, self.store.view())
     }
 
     /// The last checkpoint is durable.
@@ -232,17 +251,17 @@ mod tests {
 
     #[test]
     fn an_own_write_whose_turn_does_not_run_it_is_answered_with_an_unknown_outcome() {
-        let (id, incarnation) = (NodeId(1), Incarnation(2));
-        let mut applier = Applier::new(ClusterId(1), id, incarnation, LoadedCheckpoint::empty());
+        let (id, incarnation) = (NodeId(1), Incarnation::numbered(2));
+        let mut applier = Applier::new(None, id, incarnation, LoadedCheckpoint::empty());
         let body = Body::Store(Bytes::from_static(b"nothing that would be run"));
         let submission = Submission { origin: id, incarnation, sequence: 7, floor: 1, body };
         // Another process of this member is registered, a copy that should not be.
-        applier.sessions.register(id, Incarnation(3));
+        applier.sessions.register(id, Incarnation::numbered(3));
         applier.handle(ToApplier::new(Slot(1), Entry::Commands([submission].into())));
         let answer = applier.poll_output();
         assert!(
             matches!(answer, Some(ApplierOutput::ReplyUnknown { sequence: Sequence(7) })),
-            "it waits for ever: {answer:?}"
+            "it waits forever: {answer:?}"
         );
     }
 }

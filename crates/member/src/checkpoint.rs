@@ -1,4 +1,4 @@
-//! The whole state of a member at one slot, as one sequence of bytes: position, sessions and store
+//! The whole state of a member at one slot, as one sequence of bytes: roster, position, sessions and store
 //! together, so that none can be saved without the others.
 
 use std::collections::BTreeSet;
@@ -11,10 +11,11 @@ use synod_store::{Restore, SnapshotError, Store, View};
 use thiserror::Error;
 
 use crate::codec::{DecodeError, Reader, Writer};
+use crate::identity::roster::Roster;
 use crate::sessions::{Session, Sessions};
 
 const MAGIC: &[u8; 8] = b"SYNODCKP";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Magic, version, length of the head, checksum of the head.
 const PREFIX_BYTES: usize = 8 + 1 + 4 + 4;
@@ -31,14 +32,14 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    pub(crate) fn new(cluster: ClusterId, slot: Slot, sessions: Sessions, view: View) -> Checkpoint {
+    pub(crate) fn new(roster: &Roster, slot: Slot, sessions: Sessions, view: View) -> Checkpoint {
         let mut head = BytesMut::new();
-        head.put_u64_le(cluster.0);
+        roster.encode(&mut head);
         head.slot(slot);
         head.count(sessions.by_member.len());
         for (member, session) in &sessions.by_member {
             head.put_u64_le(member.0);
-            head.put_u64_le(session.incarnation.0);
+            head.incarnation(session.incarnation);
             head.put_u64_le(session.floor);
             head.count(session.applied.len());
             for sequence in &session.applied {
@@ -74,9 +75,9 @@ pub enum CheckpointError {
     /// Its head is damaged.
     #[error("its head cannot be read: {0}")]
     Head(#[from] DecodeError),
-    /// Another cluster's.
-    #[error("it belongs to cluster {0}")]
-    Cluster(ClusterId),
+    /// Of a cluster with other members, or with other disks.
+    #[error("it belongs to a cluster of other disks, {0}")]
+    Roster(ClusterId),
     /// The data are damaged or incomplete.
     #[error("its data cannot be read: {0}")]
     Store(#[from] SnapshotError),
@@ -100,26 +101,31 @@ impl LoadedCheckpoint {
     pub fn slot(&self) -> Slot {
         self.slot
     }
+
+    /// The start of each member that the log had registered last.
+    pub fn registered(&self) -> impl Iterator<Item = (NodeId, Incarnation)> + '_ {
+        self.sessions.registered()
+    }
 }
 
 /// Reads a checkpoint piece by piece.
 #[derive(Debug)]
 pub struct CheckpointLoader {
-    cluster: ClusterId,
+    roster: Roster,
     start: BytesMut,
     head: Option<(Slot, Sessions)>,
     store: Restore,
 }
 
 impl CheckpointLoader {
-    /// Expects a checkpoint of `cluster`.
-    pub fn new(cluster: ClusterId) -> CheckpointLoader {
-        CheckpointLoader { cluster, start: BytesMut::new(), head: None, store: Restore::new() }
+    /// Expects a checkpoint of the cluster with this roster.
+    pub fn new(roster: Roster) -> CheckpointLoader {
+        CheckpointLoader { roster, start: BytesMut::new(), head: None, store: Restore::new() }
     }
 
     /// Only looks whether the bytes could be loaded: every check is the same, and no store is built.
-    pub fn of_nothing(cluster: ClusterId) -> CheckpointLoader {
-        CheckpointLoader { store: Restore::of_nothing(), ..CheckpointLoader::new(cluster) }
+    pub fn of_nothing(roster: Roster) -> CheckpointLoader {
+        CheckpointLoader { store: Restore::of_nothing(), ..CheckpointLoader::new(roster) }
     }
 
     /// Takes the next bytes, however they are cut.
@@ -160,14 +166,14 @@ impl CheckpointLoader {
 
     fn decode_head(&self, head: Bytes) -> Result<(Slot, Sessions), CheckpointError> {
         let mut reader = Reader(head);
-        let cluster = ClusterId(reader.u64("cluster")?);
-        if cluster != self.cluster {
-            return Err(CheckpointError::Cluster(cluster));
+        let roster = Roster::decode(&mut reader)?;
+        if roster != self.roster {
+            return Err(CheckpointError::Roster(roster.cluster()));
         }
         let slot = reader.slot()?;
         let by_member = reader.list("sessions", |reader| {
             let member = NodeId(reader.u64("member")?);
-            let incarnation = Incarnation(reader.u64("incarnation")?);
+            let incarnation = reader.incarnation()?;
             let floor = reader.u64("floor")?;
             let applied: BTreeSet<u64> =
                 reader.list("sequences", |reader| reader.u64("sequence"))?.into_iter().collect();

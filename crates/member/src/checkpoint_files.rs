@@ -7,21 +7,23 @@
 //! have names of their own. The first that is complete stands; the other is as good, and goes.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use synod_journal::atomic::{AtomicFile, TEMPORARY_SUFFIX};
 use synod_journal::{Disk, Files};
-use synod_paxos::config::ClusterId;
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
 use synod_probe::{mark, mutant};
 use thiserror::Error;
 
 use crate::checkpoint::{CheckpointLoader, LoadedCheckpoint};
+use crate::identity::roster::Roster;
 
 /// What a file's name begins with.
 pub const PREFIX: &str = "checkpoint-";
@@ -81,7 +83,8 @@ pub enum LoadError {
 #[derive(Debug)]
 pub struct Checkpoints {
     files: Files,
-    cluster: ClusterId,
+    /// Of the cluster whose checkpoints they are; there are none before it is founded.
+    roster: OnceLock<Roster>,
     part_bytes: usize,
     held: Mutex<Held>,
     /// Only the thread that exchanges parts locks it.
@@ -110,7 +113,8 @@ fn name(slot: Slot) -> String {
     format!("{PREFIX}{:020}", slot.0)
 }
 
-fn parse(name: &str) -> Option<Slot> {
+/// The slot in a checkpoint's file name.
+pub(crate) fn parse(name: &str) -> Option<Slot> {
     let digits = name.strip_prefix(PREFIX)?;
     let slot = digits.parse().ok().map(Slot)?;
     (self::name(slot) == name).then_some(slot)
@@ -122,7 +126,12 @@ impl Checkpoints {
     /// # Errors
     /// As the disk reports them; so for all methods that say no more. Each can be called again if it failed because
     /// no more files could be opened (`is_out_of_descriptors`).
-    pub fn open(files: Files, cluster: ClusterId, part_bytes: usize, now: Time) -> io::Result<Checkpoints> {
+    pub fn open(
+        files: Files,
+        roster: Option<Roster>,
+        part_bytes: usize,
+        now: Time,
+    ) -> io::Result<Checkpoints> {
         let mut disk = files.disk()?;
         let mut held = Held::default();
         for name in disk.list()? {
@@ -133,10 +142,24 @@ impl Checkpoints {
                 held.bytes.insert(slot, length);
             }
         }
-        let checkpoints =
-            Checkpoints { files, cluster, part_bytes, held: Mutex::new(held), incoming: Mutex::new(None) };
+        let checkpoints = Checkpoints {
+            files,
+            roster: roster.map_or_else(OnceLock::new, OnceLock::from),
+            part_bytes,
+            held: Mutex::new(held),
+            incoming: Mutex::new(None),
+        };
         checkpoints.remove_old(now, &mut *disk, &mut checkpoints.held.lock())?;
         Ok(checkpoints)
+    }
+
+    /// The cluster was founded with this roster. A later call changes nothing.
+    pub fn found(&self, roster: Roster) {
+        self.roster.get_or_init(|| roster);
+    }
+
+    fn roster(&self) -> Roster {
+        self.roster.get().expect("checkpoints are written and exchanged under a roster").clone()
     }
 
     /// Bytes on disk.
@@ -151,7 +174,7 @@ impl Checkpoints {
     pub fn load_newest(&self) -> Result<LoadedCheckpoint, LoadError> {
         let Some(slot) = self.newest() else { return Ok(LoadedCheckpoint::empty()) };
         let file = name(slot);
-        let loaded = self.read_back(slot, &file, CheckpointLoader::new(self.cluster));
+        let loaded = self.read_back(slot, &file, CheckpointLoader::new(self.roster()));
         let path = || self.files.path().join(&file);
         let loaded = loaded.map_err(|source| LoadError::Disk { path: path(), source })?;
         loaded.map_err(|reason| LoadError::Damaged { path: path(), reason })
@@ -202,7 +225,7 @@ impl Checkpoints {
             length += part.len() as u64;
         }
         file.sync()?;
-        let loader = CheckpointLoader::of_nothing(self.cluster);
+        let loader = CheckpointLoader::of_nothing(self.roster());
         if let Err(reason) = self.read_back(slot, file.temporary(), loader)? {
             return Err(io::Error::other(format!("{} cannot be read back: {reason}", file.temporary())));
         }
@@ -225,12 +248,15 @@ impl Checkpoints {
                 disk.remove(&name(old))?;
             }
         }
-        if held.bytes.contains_key(&slot) {
-            mark!(CheckpointHeldAlready);
-            file.abandon(disk)?;
-        } else {
-            file.finish(disk)?;
-            held.bytes.insert(slot, length);
+        match held.bytes.entry(slot) {
+            Entry::Occupied(_) => {
+                mark!(CheckpointHeldAlready);
+                file.abandon(disk)?;
+            }
+            Entry::Vacant(place) => {
+                file.finish(disk)?;
+                place.insert(length);
+            }
         }
         self.remove_old(now, disk, &mut held)
     }
@@ -303,7 +329,7 @@ impl Checkpoints {
         let Some(coming) = &mut *incoming else { return Err(unusable("parts are missing".into())) };
         let loaded = if (coming.slot, coming.received) == (slot, length) {
             coming.file.sync()?;
-            self.read_back(slot, coming.file.temporary(), CheckpointLoader::new(self.cluster))?
+            self.read_back(slot, coming.file.temporary(), CheckpointLoader::new(self.roster()))?
         } else {
             Err(format!("{} of {length} bytes came", coming.received))
         };

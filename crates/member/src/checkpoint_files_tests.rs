@@ -2,6 +2,8 @@
 //! between any two steps: what has its name is whole, and the newest whole one is not lost.
 
 use synod_journal::{MemoryDisk, is_out_of_descriptors};
+use synod_paxos::config::ClusterId;
+use synod_paxos::node::NodeId;
 use synod_store::Store;
 use synod_store::request::{Command, Put};
 
@@ -9,10 +11,13 @@ use super::*;
 use crate::checkpoint::Checkpoint;
 use crate::sessions::Sessions;
 
-const CLUSTER: ClusterId = ClusterId(7);
 const NOW: Time = Time::ZERO;
 const OLD: Slot = Slot(5);
 const NEW: Slot = Slot(9);
+
+fn roster() -> Roster {
+    Roster::new(ClusterId(7), [("a".to_owned(), NodeId(1))]).unwrap()
+}
 
 /// A checkpoint in three parts.
 fn parts(slot: Slot) -> Vec<Bytes> {
@@ -20,14 +25,14 @@ fn parts(slot: Slot) -> Vec<Bytes> {
     for number in 0..20 {
         store.apply(&Command::Put(Put::new(format!("key{number}"), format!("at {slot}"))));
     }
-    let whole = Checkpoint::new(CLUSTER, slot, Sessions::default(), store.view()).parts();
+    let whole = Checkpoint::new(&roster(), slot, Sessions::default(), store.view()).parts();
     let whole = Bytes::from(whole.collect::<Vec<_>>().concat());
     let third = whole.len() / 3;
     vec![whole.slice(..third), whole.slice(third..2 * third), whole.slice(2 * third..)]
 }
 
 fn open(disk: &MemoryDisk) -> Checkpoints {
-    Checkpoints::open(Files::Memory(disk.clone()), CLUSTER, 1000, NOW).unwrap()
+    Checkpoints::open(Files::Memory(disk.clone()), Some(roster()), 1000, NOW).unwrap()
 }
 
 /// A disk that holds an older checkpoint.
@@ -54,8 +59,11 @@ fn finish(checkpoints: &Checkpoints, slot: Slot) -> Result<Slot, ReceiveError> {
     checkpoints.finish(NOW, slot, length as u64).map(|loaded| loaded.slot())
 }
 
-/// How the steps of two writers of one slot follow each other. Each says whether the disk refused it something.
-const INTERLEAVINGS: [(&str, fn(&Checkpoints) -> bool); 3] = [
+/// What it is called, and what is done. It returns whether the disk refused something.
+type Interleaving = (&'static str, fn(&Checkpoints) -> bool);
+
+/// How the steps of two writers of one slot follow each other.
+const INTERLEAVINGS: [Interleaving; 3] = [
     ("the own one is written between two parts of the other", |checkpoints| {
         let received = [0, 1].map(|index| receive(checkpoints, NEW, index));
         let written = checkpoints.write(NOW, NEW, parts(NEW).into_iter());

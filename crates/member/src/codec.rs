@@ -29,6 +29,9 @@ pub enum DecodeError {
     /// The checksum differs.
     #[error("its checksum does not match")]
     Checksum,
+    /// Parts of it do not go together.
+    #[error("its {0} contradicts itself")]
+    Contradiction(&'static str),
     /// Another format version.
     #[error("it has format version {0}, which this member does not speak")]
     Version(u8),
@@ -66,6 +69,14 @@ impl Reader {
         Ok(self.0.split_to(length))
     }
 
+    pub(crate) fn text(&mut self, what: &'static str) -> Result<String, DecodeError> {
+        String::from_utf8(self.bytes(what)?.to_vec()).map_err(|_| DecodeError::Contradiction(what))
+    }
+
+    pub(crate) fn incarnation(&mut self) -> Result<Incarnation, DecodeError> {
+        Ok(Incarnation { start: self.u64("start")?, nonce: self.u64("nonce")? })
+    }
+
     pub(crate) fn slot(&mut self) -> Result<Slot, DecodeError> {
         self.u64("slot").map(Slot)
     }
@@ -101,7 +112,7 @@ impl Reader {
 
     pub(crate) fn submission(&mut self) -> Result<Submission, DecodeError> {
         let origin = NodeId(self.u64("origin")?);
-        let incarnation = Incarnation(self.u64("incarnation")?);
+        let incarnation = self.incarnation()?;
         let (sequence, floor) = (self.u64("sequence")?, self.u64("floor")?);
         let body = match self.u8("body")? {
             0 => Body::Register,
@@ -142,6 +153,11 @@ pub(crate) trait Writer: BufMut {
         self.put_slice(bytes);
     }
 
+    fn incarnation(&mut self, incarnation: Incarnation) {
+        self.put_u64_le(incarnation.start);
+        self.put_u64_le(incarnation.nonce);
+    }
+
     fn slot(&mut self, slot: Slot) {
         self.put_u64_le(slot.0);
     }
@@ -160,7 +176,7 @@ pub(crate) trait Writer: BufMut {
 
     fn submission(&mut self, submission: &Submission) {
         self.put_u64_le(submission.origin.0);
-        self.put_u64_le(submission.incarnation.0);
+        self.incarnation(submission.incarnation);
         self.put_u64_le(submission.sequence);
         self.put_u64_le(submission.floor);
         match &submission.body {

@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn what_no_leader_was_offered_is_refused_and_of_what_one_was_the_outcome_is_unknown() {
         let leader = Ballot { round: 1, node: NodeId(2) };
-        let mut outstanding = Outstanding::new(NodeId(1), Incarnation(1), Time::ZERO);
+        let mut outstanding = Outstanding::new(NodeId(1), Incarnation::numbered(1), Time::ZERO);
         let early = outstanding.submit(Time::ZERO, "early".into()).unwrap();
         let registration = outstanding.offer(Time::ZERO, leader);
         assert!(

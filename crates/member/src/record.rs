@@ -11,16 +11,18 @@ use crate::submission::Submission;
 const VOTE: u8 = 1;
 const CHOSEN: u8 = 2;
 const COMMIT: u8 = 3;
-const STATE_VERSION: u8 = 1;
+const STATE_VERSION: u8 = 2;
 
-/// Writes the state that every batch repeats.
-pub fn encode_state(state: &HardState) -> Bytes {
-    let mut out = BytesMut::with_capacity(49);
+/// Writes the state that every batch repeats: the protocol's, and how many protocol records this disk has ever made
+/// durable, this batch's included. A batch counts as one, for the state in it, and each of its records as one.
+pub fn encode_state(state: &HardState, written: u64) -> Bytes {
+    let mut out = BytesMut::with_capacity(57);
     out.put_u8(STATE_VERSION);
     out.put_u64_le(state.config.0);
     out.ballot(state.promised);
     out.ballot(state.used);
     out.slot(state.highest_voted);
+    out.put_u64_le(written);
     out.freeze()
 }
 
@@ -28,7 +30,7 @@ pub fn encode_state(state: &HardState) -> Bytes {
 ///
 /// # Errors
 /// If it is no state of this version.
-pub fn decode_state(bytes: Bytes) -> Result<HardState, DecodeError> {
+pub fn decode_state(bytes: Bytes) -> Result<(HardState, u64), DecodeError> {
     let mut reader = Reader(bytes);
     let version = reader.u8("version")?;
     if version != STATE_VERSION {
@@ -37,8 +39,9 @@ pub fn decode_state(bytes: Bytes) -> Result<HardState, DecodeError> {
     let config = ConfigId(reader.u64("configuration")?);
     let (promised, used) = (reader.ballot()?, reader.ballot()?);
     let highest_voted = reader.slot()?;
+    let written = reader.u64("count of records")?;
     reader.end()?;
-    Ok(HardState { config, promised, used, highest_voted })
+    Ok((HardState { config, promised, used, highest_voted }, written))
 }
 
 /// Writes a record.
@@ -104,8 +107,13 @@ mod tests {
     use synod_paxos::node::{Incarnation, NodeId};
 
     fn records() -> Vec<Record<Submission>> {
-        let submission =
-            |body| Submission { origin: NodeId(3), incarnation: Incarnation(4), sequence: 5, floor: 2, body };
+        let submission = |body| Submission {
+            origin: NodeId(3),
+            incarnation: Incarnation::numbered(4),
+            sequence: 5,
+            floor: 2,
+            body,
+        };
         let commands = vec![submission(Body::Register), submission(Body::Store("put".into()))];
         let entry = Entry::Commands(commands.into());
         vec![
@@ -136,8 +144,8 @@ mod tests {
             used: Ballot::new(7, NodeId(1)),
             highest_voted: Slot(5),
         };
-        let bytes = encode_state(&state);
-        assert_eq!(decode_state(bytes.clone()), Ok(state));
+        let bytes = encode_state(&state, 77);
+        assert_eq!(decode_state(bytes.clone()), Ok((state, 77)));
         let mut other = bytes.to_vec();
         other[0] = 9;
         assert_eq!(decode_state(other.into()), Err(DecodeError::Version(9)));

@@ -36,15 +36,21 @@ pub(crate) struct Session {
 }
 
 impl Sessions {
-    /// A registration's turn came. An older incarnation than the registered one changes nothing.
-    pub fn register(&mut self, origin: NodeId, incarnation: Incarnation) {
-        let newer = self
-            .by_member
-            .get(&origin)
-            .is_none_or(|session| session.incarnation < incarnation || mutant!(OlderRegistrationTaken));
+    /// A registration's turn came. Returns whether it was taken: only a start above the registered one is. Of two
+    /// processes that count alike, on copies of one disk, the second changes nothing.
+    pub fn register(&mut self, origin: NodeId, incarnation: Incarnation) -> bool {
+        let newer = self.by_member.get(&origin).is_none_or(|session| {
+            session.incarnation.start < incarnation.start || mutant!(OlderRegistrationTaken)
+        });
         if newer {
             self.by_member.insert(origin, Session { incarnation, floor: 0, applied: BTreeSet::new() });
         }
+        newer
+    }
+
+    /// The start of each member that was registered last.
+    pub fn registered(&self) -> impl Iterator<Item = (NodeId, Incarnation)> + '_ {
+        self.by_member.iter().map(|(node, session)| (*node, session.incarnation))
     }
 
     /// A submission's turn came.
@@ -93,14 +99,14 @@ mod tests {
     const ORIGIN: NodeId = NodeId(7);
 
     fn submission(incarnation: u64, sequence: u64, floor: u64) -> Submission {
-        let incarnation = Incarnation(incarnation);
+        let incarnation = Incarnation::numbered(incarnation);
         Submission { origin: ORIGIN, incarnation, sequence, floor, body: Body::Store("x".into()) }
     }
 
     #[test]
     fn a_submission_runs_once_however_often_it_comes_and_in_whatever_order() {
         let mut sessions = Sessions::default();
-        sessions.register(ORIGIN, Incarnation(1));
+        sessions.register(ORIGIN, Incarnation::numbered(1));
         let outcomes: Vec<_> =
             [3, 1, 3, 2, 1].map(|sequence| sessions.admit(&submission(1, sequence, 1))).into();
         use Admission::{First, Repeated};
@@ -110,21 +116,21 @@ mod tests {
     #[test]
     fn below_the_floor_nothing_runs_even_if_it_never_did() {
         let mut sessions = Sessions::default();
-        sessions.register(ORIGIN, Incarnation(1));
+        sessions.register(ORIGIN, Incarnation::numbered(1));
         assert_eq!(sessions.admit(&submission(1, 9, 5)), Admission::First);
         assert_eq!(sessions.admit(&submission(1, 4, 1)), Admission::Repeated, "4 was given up by its origin");
-        assert_eq!(sessions.applied(ORIGIN, Incarnation(1)).collect::<Vec<_>>(), [9]);
+        assert_eq!(sessions.applied(ORIGIN, Incarnation::numbered(1)).collect::<Vec<_>>(), [9]);
     }
 
     #[test]
     fn who_is_not_registered_is_refused_and_so_is_an_earlier_process() {
         let mut sessions = Sessions::default();
         assert_eq!(sessions.admit(&submission(1, 1, 1)), Admission::Unregistered);
-        sessions.register(ORIGIN, Incarnation(2));
-        sessions.register(ORIGIN, Incarnation(1));
+        sessions.register(ORIGIN, Incarnation::numbered(2));
+        sessions.register(ORIGIN, Incarnation::numbered(1));
         assert_eq!(sessions.admit(&submission(1, 1, 1)), Admission::Unregistered);
         assert_eq!(sessions.admit(&submission(2, 1, 1)), Admission::First);
-        sessions.register(ORIGIN, Incarnation(2));
+        sessions.register(ORIGIN, Incarnation::numbered(2));
         assert_eq!(
             sessions.admit(&submission(2, 1, 1)),
             Admission::Repeated,

@@ -1,265 +1,38 @@
 //! The half of a member that votes.
 
+mod output;
+mod start;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use bytes::Bytes;
-use synod_paxos::ballot::Ballot;
-use synod_paxos::config::{ClusterId, ConfigId};
+use synod_paxos::config::ConfigId;
 use synod_paxos::durable::Token;
-use synod_paxos::membership::Membership;
 use synod_paxos::multi::core::Output;
 use synod_paxos::multi::leader::Window;
+use synod_paxos::multi::learner::Learner;
 use synod_paxos::multi::reads::Ticket;
-use synod_paxos::multi::record::Recovered;
+use synod_paxos::multi::record::{Record, Recovered};
 use synod_paxos::multi::replica::{Options, Replica};
 use synod_paxos::node::{Incarnation, NodeId};
-use synod_paxos::quorum::QuorumError;
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
 use synod_probe::{mark, mutant};
 use synod_store::request::Command;
-use thiserror::Error;
 
 use crate::applier::ToApplier;
-use crate::codec::DecodeError;
+use crate::identity::roster::Roster;
+use crate::introduction::{Action, Introductions};
 use crate::outstanding::Outstanding;
 use crate::record;
 use crate::submission::{Body, Submission};
 use crate::transfer::{Progress, Transfer};
 use crate::wire::{self, Header, PeerMessage};
 
-/// What a voter is told when it starts.
-#[derive(Clone, Debug)]
-pub struct VoterConfig {
-    /// Which cluster it belongs to.
-    pub cluster: ClusterId,
-    /// Who it is.
-    pub id: NodeId,
-    /// Which start of this node this is: durable before the voter is made, higher than every earlier one.
-    pub incarnation: Incarnation,
-    /// All members of the cluster, this one included.
-    pub members: Vec<NodeId>,
-    /// How often members ask each other how they are. Longer than a round trip.
-    pub heartbeat_interval: Duration,
-    /// How long without a happy leader before a member offers itself; randomised up to twice this.
-    pub election_timeout: Duration,
-    /// How long a write or a read may wait for its answer.
-    pub request_timeout: Duration,
-    /// Slots kept in the log below a checkpoint, so that a member only a little behind needs no checkpoint.
-    pub slots_retained: u64,
-    /// Seed of the back-off's randomness: different on every member and start.
-    pub seed: u64,
-}
-
-/// Names a write of this member's clients, from submission to the applier's reply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sequence(pub u64);
-
-/// Names a read of this member's clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReadTicket(pub u64);
-
-/// Why a write was not taken or not confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum WriteFailure {
-    /// Not taken: too much is in flight, or the applier is too far behind.
-    #[error("too many requests are in flight")]
-    TooManyRequests,
-    /// Not taken: larger than a slot may be.
-    #[error("the command is larger than a slot may be")]
-    TooLarge,
-    /// Given up in time, and never offered to any leader: it certainly does not happen.
-    #[error("no leader to offer the command to")]
-    NotOffered,
-    /// No answer in time; it may or may not happen.
-    #[error("no answer in time, the outcome is unknown")]
-    TimedOut,
-}
-
-impl WriteFailure {
-    /// Whether the write certainly does not happen. Of anything that was offered to a leader that cannot be said.
-    pub fn is_refusal(self) -> bool {
-        match self {
-            WriteFailure::TooManyRequests | WriteFailure::TooLarge | WriteFailure::NotOffered => true,
-            WriteFailure::TimedOut => false,
-        }
-    }
-}
-
-/// Why a read was not confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum ReadFailure {
-    /// Not taken: too many wait.
-    #[error("too many reads wait")]
-    TooManyRequests,
-    /// No leader confirmed it in time.
-    #[error("no leader confirmed the read in time")]
-    TimedOut,
-}
-
-/// What the driver does for the voter. In order, except that sends and disk writes overtake each other freely.
-#[derive(Debug)]
-pub enum VoterOutput {
-    /// Send `frame` to each of `to`. May be lost, delayed or reordered; better not.
-    Send {
-        /// Which members.
-        to: Vec<NodeId>,
-        /// Checksummed bytes, without a length prefix.
-        frame: Bytes,
-    },
-    /// Append to the journal, sync, then call `handle_persisted(token)`. Tokens are cumulative.
-    Persist {
-        /// Names the write.
-        token: Token,
-        /// The state that the journal repeats in every batch.
-        state: Bytes,
-        /// The highest slot that a record speaks of.
-        mark: u64,
-        /// The records.
-        records: Vec<Bytes>,
-    },
-    /// Hand this to the applier, in this order.
-    Apply(ToApplier),
-    /// The read may be served from a state that has applied `slot`.
-    ReadReady {
-        /// Which read.
-        ticket: ReadTicket,
-        /// What must have been applied.
-        slot: Slot,
-    },
-    /// The read will not be confirmed.
-    ReadFailed {
-        /// Which read.
-        ticket: ReadTicket,
-        /// Why.
-        failure: ReadFailure,
-    },
-    /// The write will not be confirmed.
-    WriteFailed {
-        /// Which write.
-        sequence: Sequence,
-        /// Why.
-        failure: WriteFailure,
-    },
-    /// Read a part of the newest durable checkpoint and answer with `handle_checkpoint_part`.
-    ReadCheckpoint {
-        /// Who wants it; to be passed back.
-        to: NodeId,
-        /// The checkpoint wanted, or none for the newest.
-        slot: Option<Slot>,
-        /// From which byte on.
-        offset: u64,
-    },
-    /// Store a part of a checkpoint that comes from another member, in a file of its own, unsynced.
-    /// Offset 0 starts the file afresh.
-    StoreCheckpoint {
-        /// The checkpoint's slot.
-        slot: Slot,
-        /// Where the part belongs.
-        offset: u64,
-        /// The part.
-        bytes: Bytes,
-    },
-    /// The received checkpoint is complete: sync it, read it back, load it and give it its final name, then call
-    /// `handle_checkpoint_received`; or remove it, if it is none, and call `handle_checkpoint_refused`.
-    FinishCheckpoint {
-        /// The checkpoint's slot.
-        slot: Slot,
-        /// Its size in bytes.
-        length: u64,
-    },
-    /// No more parts of the checkpoint that is being stored come: remove what there is of it.
-    GiveUpCheckpoint,
-    /// Delete what the journal holds of slots up to this one; a durable checkpoint covers them.
-    Truncate {
-        /// The last slot no longer needed.
-        through: Slot,
-    },
-    /// A peer sent something that cannot be; count it and log it at most now and then.
-    Rejected {
-        /// Who sent it.
-        from: NodeId,
-        /// What was wrong.
-        reason: String,
-    },
-}
-
-/// How the voter stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VoterStatus {
-    /// The leader's ballot, if one is known.
-    pub leader: Option<Ballot>,
-    /// Whether this member believes that it or its leader can make progress.
-    pub happy: bool,
-    /// The last slot of the chosen prefix.
-    pub chosen: Slot,
-    /// The last slot truncated from the log.
-    pub truncated: Slot,
-}
-
-/// One thing in a slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// A process of a member makes itself known, before its first command.
-    Register(NodeId, Incarnation),
-    /// A command of the store, encoded.
-    Store(Bytes),
-}
-
-/// One slot as the voter holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlotView {
-    /// Which slot.
-    pub slot: Slot,
-    /// What is in it, in order; nothing for a no-op.
-    pub operations: Vec<Operation>,
-    /// The ballot of this member's vote, if it voted.
-    pub ballot: Option<Ballot>,
-    /// Whether it knows the slot to be chosen.
-    pub chosen: bool,
-}
-
-/// What a member's disk held when it started.
-#[derive(Clone, Debug, Default)]
-pub struct RecoveredVoter {
-    /// The state of the newest batch in the journal.
-    pub state: Option<Bytes>,
-    /// The journal's records, in order.
-    pub records: Vec<Bytes>,
-    /// The slot of the newest durable checkpoint, `Slot::ZERO` without one.
-    pub checkpoint: Slot,
-}
-
-/// Why a voter cannot start from what its disk holds or its configuration says.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum StartError {
-    /// The member list makes no cluster.
-    #[error("the member list cannot be used: {0}")]
-    Members(#[from] QuorumError),
-    /// This member is not in its own member list.
-    #[error("member {0} is not in the list of members")]
-    NotAMember(NodeId),
-    /// The journal's state is not one.
-    #[error("the state in the journal cannot be read: {0}")]
-    State(DecodeError),
-    /// A record of the journal is not one.
-    #[error("record {index} of the journal cannot be read: {error}")]
-    Record {
-        /// Counted from 0 in the order of recovery.
-        index: usize,
-        /// What is wrong with it.
-        error: DecodeError,
-    },
-    /// The journal was written in another configuration.
-    #[error("the journal belongs to configuration {found}, not {expected}")]
-    Config {
-        /// What the journal says.
-        found: ConfigId,
-        /// What the member list says.
-        expected: ConfigId,
-    },
-}
+pub use output::{
+    Operation, ReadFailure, ReadTicket, Sequence, SlotView, VoterOutput, VoterStatus, WriteFailure,
+};
+pub use start::{RecoveredVoter, StartError, VoterConfig};
 
 /// Chosen slots that the applier may lag behind before new writes are refused.
 const APPLIER_LAG_MAX: u64 = 5_000;
@@ -278,7 +51,14 @@ pub struct Voter {
     config: VoterConfig,
     header: Header,
     now: Time,
-    replica: Replica<Submission>,
+    introductions: Introductions,
+    /// When peers are asked next who they are, unless all are known.
+    introduce_at: Time,
+    /// None before the cluster is founded.
+    replica: Option<Replica<Submission>>,
+    /// How many protocol records were given to the disk, ever, and how many of them at which write.
+    written: u64,
+    writing: VecDeque<(Token, u64)>,
     outstanding: Outstanding,
     reads: BTreeMap<ReadTicket, Time>,
     last_ticket: u64,
@@ -294,41 +74,48 @@ impl Voter {
     /// A voter that remembers what the disk held.
     ///
     /// # Errors
-    /// If the member list or the journal's contents cannot be used.
-    pub fn new(config: VoterConfig, recovered: RecoveredVoter, now: Time) -> Result<Voter, StartError> {
-        let membership = Membership::founding(config.members.iter().copied())?;
-        if !membership.contains(config.id) {
-            return Err(StartError::NotAMember(config.id));
-        }
-        let state = recovered.state.map(record::decode_state).transpose().map_err(StartError::State)?;
-        if let Some(state) = state.filter(|state| state.config != membership.config()) {
-            return Err(StartError::Config { found: state.config, expected: membership.config() });
-        }
+    /// If the journal's contents cannot be used.
+    pub fn new(mut config: VoterConfig, recovered: RecoveredVoter, now: Time) -> Result<Voter, StartError> {
         let decode =
             |(index, bytes)| record::decode(bytes).map_err(|error| StartError::Record { index, error });
-        let records = recovered.records.into_iter().enumerate().map(decode).collect::<Result<_, _>>()?;
+        let records: Vec<_> =
+            recovered.records.into_iter().enumerate().map(decode).collect::<Result<_, _>>()?;
+        let state = recovered.state.map(record::decode_state).transpose().map_err(StartError::State)?;
+        let (state, stated) = state.map_or((None, 0), |(state, written)| (Some(state), written));
+        let written = if mutant!(RecordsCountedAfresh) { records.len() as u64 } else { stated };
+        if config.roster.is_none() && (state.is_some() || !records.is_empty()) {
+            return Err(StartError::NoRoster);
+        }
+        config.me.recovered = written;
         let header = Header {
-            cluster: config.cluster,
-            config: membership.config(),
-            from: config.id,
-            incarnation: config.incarnation,
+            cluster: config.me.cluster,
+            config: ConfigId::FIRST,
+            from: config.me.node,
+            incarnation: config.me.incarnation(),
+            written,
         };
-        let options = Options {
-            heartbeat_interval: config.heartbeat_interval,
-            election_timeout: config.election_timeout,
-            stall_limit: config.election_timeout * 4,
-            window: Window::default(),
-            seed: config.seed,
-        };
+        let mut introductions =
+            Introductions::new(config.me.clone(), config.names.clone(), config.roster.clone());
+        for (node, incarnation) in recovered.registered.into_iter().chain(registrations(&records)) {
+            introductions.handle_registered(node, incarnation);
+        }
         let checkpoint = recovered.checkpoint;
-        let recovered = Recovered { state, checkpoint, records };
-        let replica = Replica::new(config.id, config.incarnation, membership, options, recovered, now);
+        let replica = match &config.roster {
+            Some(roster) => {
+                Some(start_replica(&config, roster, Recovered { state, checkpoint, records }, now)?)
+            }
+            None => None,
+        };
         Ok(Voter {
-            outstanding: Outstanding::new(config.id, config.incarnation, now),
+            outstanding: Outstanding::new(header.from, header.incarnation, now),
             config,
             header,
             now,
+            introductions,
+            introduce_at: now,
             replica,
+            written,
+            writing: VecDeque::new(),
             reads: BTreeMap::new(),
             last_ticket: 0,
             applied: checkpoint,
@@ -339,43 +126,50 @@ impl Voter {
         })
     }
 
-    /// A frame of another member arrived. Garbage is answered with a `Rejected` output and otherwise ignored.
-    pub fn handle_frame(&mut self, now: Time, from: NodeId, frame: Bytes) {
+    /// A frame arrived from the address of the member called `name`. Garbage is answered with a `Rejected` output and
+    /// otherwise ignored.
+    pub fn handle_frame(&mut self, now: Time, name: &str, frame: Bytes) {
         self.now = now;
-        if let Err(reason) = self.try_frame(from, frame) {
-            self.out.push_back(VoterOutput::Rejected { from, reason });
+        if let Err(reason) = self.try_frame(name, frame) {
+            self.out.push_back(VoterOutput::Rejected { from: name.to_owned(), reason });
         }
     }
 
-    fn try_frame(&mut self, from: NodeId, frame: Bytes) -> Result<(), String> {
+    fn try_frame(&mut self, name: &str, frame: Bytes) -> Result<(), String> {
         let (header, message) =
             wire::decode(frame).map_err(|error| format!("a frame cannot be read: {error}"))?;
-        if header.cluster != self.header.cluster {
-            return Err(format!("its frame belongs to cluster {}", header.cluster));
+        let (from, speaker) = (header.from, header.speaker());
+        if let PeerMessage::Hello(hello) = message {
+            return self.introductions.handle_hello(name, speaker, *hello);
+        }
+        if !self.introductions.admits(name, &speaker) {
+            mark!(FrameOfStrangerDropped);
+            self.introductions.handle_unknown(name, &speaker);
+            return Ok(());
         }
         if header.config != self.header.config {
             return Err(format!("its frame belongs to configuration {}", header.config));
         }
-        if header.from != from {
-            return Err(format!("its frame says it comes from {}", header.from));
-        }
+        self.introductions.handle_told(from, header.incarnation, header.written);
+        let Some(replica) = &mut self.replica else { return Ok(()) };
         match message {
+            PeerMessage::Hello(_) => unreachable!("taken above"),
             PeerMessage::Protocol(message) => {
                 let name = message.name();
-                let handled = self.replica.handle_message(self.now, from, message);
+                let handled = replica.handle_message(self.now, from, message);
                 handled.map_err(|rejection| format!("its {name} is refused: {rejection}"))?;
             }
             PeerMessage::Forward(submissions) => {
                 let stranger = submissions.iter().find(|submission| submission.origin != from);
                 check_forwarded(&submissions, stranger)?;
-                match self.replica.core().leader_for(from) {
+                match replica.core().leader_for(from) {
                     Some(leader) => self.send(vec![leader], &PeerMessage::Relay(submissions)),
                     None => submissions.into_iter().for_each(|submission| self.propose(submission)),
                 }
             }
             PeerMessage::Relay(submissions) => {
-                let members = &self.config.members;
-                let stranger = submissions.iter().find(|submission| !members.contains(&submission.origin));
+                let members = replica.core().membership();
+                let stranger = submissions.iter().find(|submission| !members.contains(submission.origin));
                 check_forwarded(&submissions, stranger)?;
                 submissions.into_iter().for_each(|submission| self.propose(submission));
             }
@@ -389,10 +183,49 @@ impl Voter {
         Ok(())
     }
 
+    /// The founding roster that a `HoldRoster` named is durable: the cluster is founded, as far as this member is
+    /// concerned.
+    ///
+    /// # Panics
+    /// If no roster was to be made durable.
+    pub fn handle_roster_held(&mut self, now: Time, roster: Roster) {
+        self.now = now;
+        let replica = start_replica(&self.config, &roster, Recovered::nothing(), now);
+        let mut replica = replica.expect("nothing was recovered that could belong to another configuration");
+        // Reads that came before wait for a leader from now on.
+        for ticket in self.reads.keys() {
+            replica.read(Ticket(ticket.0));
+        }
+        self.replica = Some(replica);
+        self.introductions.handle_held(roster.clone());
+        self.out.push_back(VoterOutput::Founded(roster));
+    }
+
+    /// The applier says that the log registered this start of `node`.
+    pub fn handle_registered(&mut self, now: Time, node: NodeId, incarnation: Incarnation) {
+        self.now = now;
+        self.introductions.handle_registered(node, incarnation);
+    }
+
+    /// The founding roster, once this disk holds it.
+    pub fn roster(&self) -> Option<&Roster> {
+        self.introductions.roster()
+    }
+
+    /// What this process knows of the others.
+    pub fn introductions(&self) -> &Introductions {
+        &self.introductions
+    }
+
     /// The driver's disk has every write up to `token`.
     pub fn handle_persisted(&mut self, now: Time, token: Token) {
         self.now = now;
-        self.replica.handle_persisted(now, token);
+        while let Some((_, written)) = self.writing.pop_front_if(|(written, _)| *written <= token) {
+            self.header.written = written;
+        }
+        if let Some(replica) = &mut self.replica {
+            replica.handle_persisted(now, token);
+        }
     }
 
     /// When to call `handle_timeout` next, at the latest.
@@ -400,14 +233,20 @@ impl Voter {
         let write = self.outstanding.next_timeout(self.config.request_timeout);
         let read = self.reads.values().next().copied();
         let transfer = self.transfer.as_ref().and_then(Transfer::deadline);
-        [Some(self.replica.next_timeout()), write, read, transfer].into_iter().flatten().min()
+        let replica = self.replica.as_ref().map(Replica::next_timeout);
+        let introduce = (!self.introductions.is_complete()).then_some(self.introduce_at);
+        [replica, introduce, write, read, transfer].into_iter().flatten().min()
     }
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Time) {
         self.now = now;
-        if self.replica.next_timeout() <= now {
-            self.replica.handle_timeout(now);
+        if let Some(replica) = self.replica.as_mut().filter(|replica| replica.next_timeout() <= now) {
+            replica.handle_timeout(now);
+        }
+        if self.introduce_at <= now {
+            self.introduce_at = now + self.config.heartbeat_interval;
+            self.introductions.ask();
         }
         for (sequence, failure) in self.outstanding.expire(now, self.config.request_timeout) {
             self.out.push_back(VoterOutput::WriteFailed { sequence, failure });
@@ -420,7 +259,9 @@ impl Voter {
                 break;
             }
             self.reads.remove(&ticket);
-            self.replica.forget_read(Ticket(ticket.0));
+            if let Some(replica) = &mut self.replica {
+                replica.forget_read(Ticket(ticket.0));
+            }
             self.out.push_back(VoterOutput::ReadFailed { ticket, failure: ReadFailure::TimedOut });
         }
         if self.transfer.as_ref().and_then(Transfer::deadline).is_some_and(|deadline| deadline <= now) {
@@ -434,7 +275,7 @@ impl Voter {
     /// If it is not taken; then it certainly does not happen.
     pub fn write(&mut self, now: Time, command: Bytes) -> Result<Sequence, WriteFailure> {
         self.now = now;
-        if self.replica.core().learner().through().0 > self.applied.0 + APPLIER_LAG_MAX {
+        if self.chosen().0 > self.applied.0 + APPLIER_LAG_MAX {
             mark!(WriteRefusedUnderLoad);
             return Err(WriteFailure::TooManyRequests);
         }
@@ -453,16 +294,24 @@ impl Voter {
         self.last_ticket += 1;
         let ticket = ReadTicket(self.last_ticket);
         self.reads.insert(ticket, now + self.config.request_timeout);
-        self.replica.read(Ticket(ticket.0));
+        if let Some(replica) = &mut self.replica {
+            replica.read(Ticket(ticket.0));
+        }
         Ok(ticket)
+    }
+
+    /// The last slot of the chosen prefix.
+    fn chosen(&self) -> Slot {
+        self.replica.as_ref().map_or(Slot::ZERO, |replica| replica.core().learner().through())
     }
 
     /// The applier has applied everything up to `slot`.
     pub fn handle_applied(&mut self, now: Time, slot: Slot) {
         self.now = now;
         self.applied = self.applied.max(slot);
-        let lag = self.handed_over.0.saturating_sub(self.applied.0);
-        self.replica.set_applier_stalled(lag > APPLIER_LAG_MAX);
+        if let Some(replica) = &mut self.replica {
+            replica.handle_applied(slot);
+        }
     }
 
     /// A checkpoint of this member through `slot` is durable: the log below can go.
@@ -470,8 +319,9 @@ impl Voter {
         self.now = now;
         let slot = if mutant!(TruncatedBeyondCheckpoint) { self.applied } else { slot };
         let through = Slot(slot.0.saturating_sub(self.config.slots_retained));
-        if through > self.replica.core().learner().truncated() {
-            self.replica.truncate(through);
+        let Some(replica) = &mut self.replica else { return };
+        if through > replica.core().learner().truncated() {
+            replica.truncate(through);
             self.out.push_back(VoterOutput::Truncate { through });
         }
     }
@@ -495,7 +345,7 @@ impl Voter {
         self.now = now;
         self.transfer = None;
         self.refused_sources.clear();
-        if self.replica.install(slot) {
+        if self.replica.as_mut().is_some_and(|replica| replica.install(slot)) {
             self.applied = self.applied.max(slot);
             self.handed_over = self.handed_over.max(slot);
             self.out.push_back(VoterOutput::Truncate { through: slot });
@@ -514,18 +364,21 @@ impl Voter {
 
     /// How this voter stands.
     pub fn status(&self) -> VoterStatus {
-        let learner = self.replica.core().learner();
+        let replica = self.replica.as_ref();
+        let learner = replica.map(|replica| replica.core().learner());
         VoterStatus {
-            leader: self.replica.leads().or(self.replica.leader()),
-            happy: self.replica.is_happy(),
-            chosen: learner.through(),
-            truncated: learner.truncated(),
+            leader: replica.and_then(|replica| replica.leads().or(replica.leader())),
+            happy: replica.is_some_and(Replica::is_happy),
+            chosen: learner.map_or(Slot::ZERO, Learner::through),
+            truncated: learner.map_or(Slot::ZERO, Learner::truncated),
+            missing: self.introductions.missing(),
+            strangers: if replica.is_some() { self.introductions.strangers() } else { Vec::new() },
         }
     }
 
     /// At most `limit` slots that are still held, from `from` on.
     pub fn slots(&self, from: Slot, limit: usize) -> Vec<SlotView> {
-        let core = self.replica.core();
+        let Some(core) = self.replica.as_ref().map(Replica::core) else { return Vec::new() };
         let mut slot = from.max(core.learner().truncated().next());
         let last = core.learner().through().max(core.acceptor().highest_voted());
         let mut views = Vec::new();
@@ -555,12 +408,28 @@ impl Voter {
         if let Some(output) = self.out.pop_front() {
             return Some(output);
         }
+        while let Some(action) = self.introductions.poll_action() {
+            self.introduce(action);
+        }
         self.offer();
         while self.out.is_empty() {
-            let output = self.replica.poll_output(self.now)?;
+            let output = self.replica.as_mut()?.poll_output(self.now)?;
             self.translate(output);
         }
         self.out.pop_front()
+    }
+
+    fn introduce(&mut self, action: Action) {
+        self.out.push_back(match action {
+            Action::Send { to, hello } => {
+                let frame = wire::encode(self.header, &PeerMessage::Hello(hello));
+                VoterOutput::Introduce { to, frame }
+            }
+            Action::Met { name, client_urls } => VoterOutput::Met { name, client_urls },
+            Action::Hold(roster) => VoterOutput::HoldRoster(roster),
+            Action::Refused(reason) => VoterOutput::Stop { reason, remember: true },
+            Action::End(reason) => VoterOutput::Stop { reason, remember: false },
+        });
     }
 
     fn translate(&mut self, output: Output<Submission>) {
@@ -568,7 +437,9 @@ impl Voter {
             Output::Send { to, message } => self.send(to, &PeerMessage::Protocol(message)),
             Output::Persist { token, state, records } => {
                 let mark = record::mark(&records).0;
-                let state = record::encode_state(&state);
+                self.written += 1 + records.len() as u64;
+                self.writing.push_back((token, self.written));
+                let state = record::encode_state(&state, self.written);
                 let records = records.iter().map(record::encode).collect();
                 self.out.push_back(VoterOutput::Persist { token, state, mark, records });
             }
@@ -598,16 +469,21 @@ impl Voter {
         }
     }
 
-    fn send(&mut self, to: Vec<NodeId>, message: &PeerMessage) {
-        let frame = wire::encode(self.header, message);
-        self.out.push_back(VoterOutput::Send { to, frame });
+    /// Sends to those of `to` that hold the roster and may take part.
+    fn send(&mut self, mut to: Vec<NodeId>, message: &PeerMessage) {
+        to.retain(|node| self.introductions.welcomes(*node));
+        if !to.is_empty() {
+            let frame = wire::encode(self.header, message);
+            self.out.push_back(VoterOutput::Send { to, frame });
+        }
     }
 
     // ---- writes -----------------------------------------------------------------------------------
 
     fn offer(&mut self) {
-        let own = self.replica.core().leadership().map(|leader| leader.ballot());
-        let Some(ballot) = own.or(self.replica.leader()) else { return };
+        let Some(replica) = &self.replica else { return };
+        let own = replica.core().leadership().map(|leader| leader.ballot());
+        let Some(ballot) = own.or(replica.leader()) else { return };
         let offered = self.outstanding.offer(self.now, ballot);
         if offered.is_empty() {
             return;
@@ -616,8 +492,8 @@ impl Voter {
             for submission in offered {
                 self.propose(submission);
             }
-        } else if ballot.node != self.config.id {
-            let way = self.replica.core().election().way_to(ballot);
+        } else if ballot.node != self.header.from {
+            let way = replica.core().election().way_to(ballot);
             self.send(vec![way], &PeerMessage::Forward(offered));
         }
     }
@@ -625,9 +501,10 @@ impl Voter {
     /// Gives a command to this node's leader, if it has one. Otherwise, or if too much waits, it is
     /// dropped: its origin offers it again.
     fn propose(&mut self, submission: Submission) {
-        let queued = self.replica.core().leadership().map_or(0, |leader| leader.queued());
+        let Some(replica) = &mut self.replica else { return };
+        let queued = replica.core().leadership().map_or(0, |leader| leader.queued());
         if queued < QUEUE_MAX {
-            drop(self.replica.propose(submission));
+            drop(replica.propose(submission));
         }
     }
 
@@ -655,11 +532,12 @@ impl Voter {
     /// Whom to ask for a checkpoint that `offered` says it has: another one if what came from it was no good. Its
     /// disk may have rotted, and it would send the same again.
     fn checkpoint_source(&mut self, offered: NodeId) -> NodeId {
-        let others = |node: &&NodeId| **node != self.config.id && !self.refused_sources.contains(node);
+        let others = |node: &&NodeId| **node != self.header.from && !self.refused_sources.contains(node);
         if !self.refused_sources.contains(&offered) {
             return offered;
         }
-        match self.config.members.iter().find(others) {
+        let members = self.roster().map(Roster::nodes).unwrap_or_default();
+        match members.iter().find(others) {
             Some(other) => *other,
             None => {
                 self.refused_sources.clear();
@@ -694,8 +572,41 @@ impl Voter {
 
 impl std::fmt::Debug for Voter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Voter").field("id", &self.config.id).field("status", &self.status()).finish()
+        f.debug_struct("Voter").field("id", &self.header.from).field("status", &self.status()).finish()
     }
+}
+
+/// The protocol replica of a member of `roster`.
+fn start_replica(
+    config: &VoterConfig,
+    roster: &Roster,
+    recovered: Recovered<Submission>,
+    now: Time,
+) -> Result<Replica<Submission>, StartError> {
+    let membership = roster.membership();
+    if let Some(state) = recovered.state.filter(|state| state.config != membership.config()) {
+        return Err(StartError::Config { found: state.config, expected: membership.config() });
+    }
+    let options = Options {
+        heartbeat_interval: config.heartbeat_interval,
+        election_timeout: config.election_timeout,
+        stall_limit: config.election_timeout * 4,
+        window: Window::default(),
+        seed: config.seed,
+    };
+    Ok(Replica::new(config.me.node, config.me.incarnation(), membership, options, recovered, now))
+}
+
+/// The starts that registered themselves in these records. Only the process of such a start submits its registration, so a
+/// vote for it is as good a proof that the start was, as that it was chosen.
+fn registrations(records: &[Record<Submission>]) -> Vec<(NodeId, Incarnation)> {
+    let entries = records.iter().filter_map(|record| match record {
+        Record::Vote { entry, .. } | Record::Chosen { entry, .. } => Some(entry),
+        Record::Commit { .. } => None,
+    });
+    let submissions = entries.flat_map(|entry| entry.commands());
+    let registrations = submissions.filter(|submission| submission.body == Body::Register);
+    registrations.map(|submission| (submission.origin, submission.incarnation)).collect()
 }
 
 /// Once chosen it would have to be applied everywhere: nothing unreadable gets that far.

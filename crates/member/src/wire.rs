@@ -9,76 +9,14 @@ use synod_paxos::node::{Incarnation, NodeId};
 use synod_paxos::slot::Slot;
 
 use crate::codec::{DecodeError, Reader, Writer};
+use crate::introduction::hello::{Hello, Speaker};
 use crate::submission::Submission;
 
 /// The version of everything in this file. Members of other versions refuse each other's frames.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// Frames larger than this are garbage: nothing a member sends comes near.
 pub const FRAME_BYTES_MAX: usize = 256 << 20;
-
-/// The first thing on a connection: who speaks to whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hello {
-    /// The cluster the speaker belongs to.
-    pub cluster: ClusterId,
-    /// The speaker.
-    pub from: NodeId,
-    /// Whom it believes to speak to.
-    pub to: NodeId,
-    /// Which process of the speaker.
-    pub incarnation: Incarnation,
-}
-
-const MAGIC: &[u8; 8] = b"SYNODP2P";
-
-impl Hello {
-    /// Its size in bytes.
-    pub const BYTES: usize = 8 + 1 + 8 * 4 + 4;
-
-    /// As bytes.
-    pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(Self::BYTES);
-        out.put_slice(MAGIC);
-        out.put_u8(VERSION);
-        for number in [self.cluster.0, self.from.0, self.to.0, self.incarnation.0] {
-            out.put_u64_le(number);
-        }
-        let checksum = crc32c::crc32c(&out);
-        out.put_u32_le(checksum);
-        out.freeze()
-    }
-
-    /// From exactly [`Hello::BYTES`] bytes.
-    ///
-    /// # Errors
-    /// If they are no greeting of a member that speaks this version.
-    pub fn decode(bytes: &[u8]) -> Result<Hello, DecodeError> {
-        let mut reader = Reader(Bytes::copy_from_slice(bytes));
-        for expected in MAGIC {
-            let tag = reader.u8("magic")?;
-            if tag != *expected {
-                return Err(DecodeError::Tag { what: "greeting of a member", tag });
-            }
-        }
-        let version = reader.u8("version")?;
-        if version != VERSION {
-            return Err(DecodeError::Version(version));
-        }
-        let hello = Hello {
-            cluster: ClusterId(reader.u64("cluster")?),
-            from: NodeId(reader.u64("sender")?),
-            to: NodeId(reader.u64("receiver")?),
-            incarnation: Incarnation(reader.u64("incarnation")?),
-        };
-        let checksum = reader.u32("checksum")?;
-        reader.end()?;
-        if checksum != crc32c::crc32c(&bytes[..Self::BYTES - 4]) {
-            return Err(DecodeError::Checksum);
-        }
-        Ok(hello)
-    }
-}
 
 /// Whose frame it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,15 +25,26 @@ pub struct Header {
     pub cluster: ClusterId,
     /// Which configuration.
     pub config: ConfigId,
-    /// Who sends.
+    /// The sender.
     pub from: NodeId,
     /// Which process of it.
     pub incarnation: Incarnation,
+    /// How many protocol records its disk has ever made durable.
+    pub written: u64,
+}
+
+impl Header {
+    /// The process that sends.
+    pub fn speaker(&self) -> Speaker {
+        Speaker { cluster: self.cluster, node: self.from, incarnation: self.incarnation }
+    }
 }
 
 /// What members say to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PeerMessage {
+    /// Who it is. The only kind that counts from a process that was not admitted.
+    Hello(Box<Hello>),
     /// The protocol's.
     Protocol(Message<Submission>),
     /// Commands for the leader, from the member that took them.
@@ -132,6 +81,7 @@ impl PeerMessage {
                 submissions.iter().map(|s| s.size() + 37).sum()
             }
             PeerMessage::CheckpointPart { bytes, .. } => bytes.len(),
+            PeerMessage::Hello(_) => 512,
             _ => 64,
         }
     }
@@ -142,9 +92,11 @@ pub fn encode(header: Header, message: &PeerMessage) -> Bytes {
     let mut out = BytesMut::with_capacity(message.size() + 96);
     out.put_u32_le(0);
     out.put_u8(VERSION);
-    for number in [header.cluster.0, header.config.0, header.from.0, header.incarnation.0] {
+    for number in [header.cluster.0, header.config.0, header.from.0] {
         out.put_u64_le(number);
     }
+    out.incarnation(header.incarnation);
+    out.put_u64_le(header.written);
     put_message(&mut out, message);
     let checksum = crc32c::crc32c(&out[4..]);
     out[..4].copy_from_slice(&checksum.to_le_bytes());
@@ -169,7 +121,8 @@ pub fn decode(frame: Bytes) -> Result<(Header, PeerMessage), DecodeError> {
         cluster: ClusterId(reader.u64("cluster")?),
         config: ConfigId(reader.u64("configuration")?),
         from: NodeId(reader.u64("sender")?),
-        incarnation: Incarnation(reader.u64("incarnation")?),
+        incarnation: reader.incarnation()?,
+        written: reader.u64("count of records")?,
     };
     let message = take_message(&mut reader)?;
     reader.end()?;
@@ -178,6 +131,10 @@ pub fn decode(frame: Bytes) -> Result<(Header, PeerMessage), DecodeError> {
 
 fn put_message(out: &mut BytesMut, message: &PeerMessage) {
     match message {
+        PeerMessage::Hello(hello) => {
+            out.put_u8(68);
+            hello.encode(out);
+        }
         PeerMessage::Protocol(message) => put_protocol(out, message),
         PeerMessage::Forward(submissions) | PeerMessage::Relay(submissions) => {
             out.put_u8(if matches!(message, PeerMessage::Forward(_)) { 64 } else { 67 });
@@ -276,8 +233,11 @@ fn put_query(out: &mut BytesMut, message: &Message<Submission>) {
             out.optional_ballot(health.promised);
             out.optional_ballot(health.leader);
             out.flag(health.happy);
-            out.slot(health.chosen);
+            out.slot(health.holds);
+            out.slot(health.knows);
+            out.slot(health.truncated);
             out.flag(health.stalled);
+            out.flag(health.electable);
         }
         Message::PreCheck { ballot } => {
             out.put_u8(11);
@@ -312,7 +272,7 @@ fn put_query(out: &mut BytesMut, message: &Message<Submission>) {
 
 fn put_read(out: &mut BytesMut, read: ReadId) {
     out.put_u64_le(read.node.0);
-    out.put_u64_le(read.incarnation.0);
+    out.incarnation(read.incarnation);
     out.put_u64_le(read.number);
 }
 
@@ -339,6 +299,7 @@ fn put_promise(out: &mut BytesMut, promise: &Promise<Submission>) {
 
 fn take_message(reader: &mut Reader) -> Result<PeerMessage, DecodeError> {
     Ok(match reader.u8("kind")? {
+        68 => PeerMessage::Hello(Box::new(Hello::decode(reader)?)),
         64 => PeerMessage::Forward(reader.list("submissions", Reader::submission)?),
         67 => PeerMessage::Relay(reader.list("submissions", Reader::submission)?),
         65 => PeerMessage::WantCheckpoint {
@@ -388,8 +349,11 @@ fn take_query(tag: u8, reader: &mut Reader) -> Result<Message<Submission>, Decod
                 promised: reader.optional("promise", Reader::ballot)?,
                 leader: reader.optional("leader", Reader::ballot)?,
                 happy: reader.flag("happiness")?,
-                chosen: reader.slot()?,
+                holds: reader.slot()?,
+                knows: reader.slot()?,
+                truncated: reader.slot()?,
                 stalled: reader.flag("stall")?,
+                electable: reader.flag("electability")?,
             },
         },
         11 => Message::PreCheck { ballot: reader.ballot()? },
@@ -411,7 +375,7 @@ fn take_query(tag: u8, reader: &mut Reader) -> Result<Message<Submission>, Decod
 fn take_read(reader: &mut Reader) -> Result<ReadId, DecodeError> {
     Ok(ReadId {
         node: NodeId(reader.u64("reader")?),
-        incarnation: Incarnation(reader.u64("incarnation")?),
+        incarnation: reader.incarnation()?,
         number: reader.u64("number")?,
     })
 }

@@ -5,24 +5,51 @@ use synod_paxos::ballot::Ballot;
 use synod_paxos::multi::entry::Entry;
 
 use super::*;
+use crate::identity::roster::Roster;
+use crate::introduction::hello::{Answered, Beginning, Holding, Refused};
 use crate::submission::Body;
 
 fn submission() -> Submission {
     Submission {
         origin: NodeId(3),
-        incarnation: Incarnation(4),
+        incarnation: Incarnation::numbered(4),
         sequence: 5,
         floor: 2,
         body: Body::Store("put".into()),
     }
 }
 
+fn hello() -> Hello {
+    let members = [("a".to_owned(), NodeId(2)), ("b".to_owned(), NodeId(5))];
+    Hello {
+        name: "a".into(),
+        to: "b".into(),
+        question: 3,
+        answer: Some(Answered { speaker: header().speaker(), question: 2 }),
+        starts: vec![Incarnation { start: 3, nonce: 77 }],
+        recovered: 12,
+        beginning: Beginning { slot: Slot(4), hash: 6 },
+        holding: Holding::Held(Roster::new(ClusterId(9), members).unwrap()),
+        admits: true,
+        refused: Some(Refused { set_back: true, reason: "it is old".into() }),
+        client_urls: vec!["http://localhost:2379".into()],
+    }
+}
+
 fn every_message() -> Vec<PeerMessage> {
     let ballot = Ballot::new(2, NodeId(1));
     let entry = Entry::Commands(vec![submission()].into());
-    let read = ReadId { node: NodeId(1), incarnation: Incarnation(2), number: 3 };
-    let health =
-        Health { promised: Some(ballot), leader: None, happy: true, chosen: Slot(4), stalled: false };
+    let read = ReadId { node: NodeId(1), incarnation: Incarnation::numbered(2), number: 3 };
+    let health = Health {
+        promised: Some(ballot),
+        leader: None,
+        happy: true,
+        holds: Slot(4),
+        knows: Slot(6),
+        truncated: Slot(2),
+        stalled: false,
+        electable: true,
+    };
     let reports = vec![
         (Slot(5), Report::Vote(Vote { ballot, value: Entry::Noop })),
         (Slot(6), Report::Chosen(entry.clone())),
@@ -53,6 +80,13 @@ fn every_message() -> Vec<PeerMessage> {
         Message::ReadIndexReply { read, slot: None },
     ];
     let others = [
+        PeerMessage::Hello(Box::new(hello())),
+        PeerMessage::Hello(Box::new(Hello {
+            answer: None,
+            refused: None,
+            holding: Holding::Pending,
+            ..hello()
+        })),
         PeerMessage::Forward(vec![submission(), Submission { body: Body::Register, ..submission() }]),
         PeerMessage::WantCheckpoint { slot: None, offset: 0 },
         PeerMessage::WantCheckpoint { slot: Some(Slot(7)), offset: 99 },
@@ -62,7 +96,8 @@ fn every_message() -> Vec<PeerMessage> {
 }
 
 fn header() -> Header {
-    Header { cluster: ClusterId(9), config: ConfigId(1), from: NodeId(2), incarnation: Incarnation(3) }
+    let incarnation = Incarnation { start: 3, nonce: 77 };
+    Header { cluster: ClusterId(9), config: ConfigId(1), from: NodeId(2), incarnation, written: 12 }
 }
 
 #[test]
@@ -105,19 +140,4 @@ fn garbage_with_a_right_checksum_is_refused_without_a_panic_or_a_large_allocatio
             }
         }
     }
-}
-
-#[test]
-fn a_greeting_reads_back_and_a_stranger_is_told_apart() {
-    let hello = Hello { cluster: ClusterId(1), from: NodeId(2), to: NodeId(3), incarnation: Incarnation(4) };
-    let bytes = hello.encode();
-    assert_eq!((bytes.len(), Hello::decode(&bytes)), (Hello::BYTES, Ok(hello)));
-    for at in 0..bytes.len() {
-        let mut wrong = bytes.to_vec();
-        wrong[at] ^= 0x40;
-        assert!(Hello::decode(&wrong).is_err(), "byte {at} can be changed");
-    }
-    let request = b"GET / HTTP/1.1\r\nHost: localhost:2380\r\nAccept: */*\r\n\r\n";
-    let refused = Hello::decode(&request[..Hello::BYTES]);
-    assert_eq!(refused, Err(DecodeError::Tag { what: "greeting of a member", tag: b'G' }));
 }

@@ -10,8 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use synod_member::applier::{Applier, ApplierOutput};
 use synod_member::checkpoint::{CheckpointLoader, LoadedCheckpoint};
+use synod_member::identity::roster::Roster;
+use synod_member::introduction::Me;
+use synod_member::introduction::hello::Beginning;
 use synod_member::voter::{
-    ReadTicket, RecoveredVoter, SLOTS_RETAINED, Sequence, Voter, VoterConfig, VoterOutput,
+    ReadTicket, RecoveredVoter, SLOTS_RETAINED, Sequence, Voter, VoterConfig, VoterOutput, VoterStatus,
 };
 use synod_paxos::backoff::Backoff;
 use synod_paxos::config::ClusterId;
@@ -61,6 +64,9 @@ struct World {
     random: Backoff,
     lose: u64,
     duplicate: u64,
+    /// Whether checkpoints stay where they are: as if they were too large to be sent in the time of the test.
+    checkpoints_stay: bool,
+    slots_retained: u64,
     next_value: u64,
     /// Values whose write was acknowledged, with the revision it got: each exactly one.
     acknowledged: BTreeMap<u64, i64>,
@@ -81,6 +87,8 @@ impl World {
             random: Backoff::new(seed),
             lose: 0,
             duplicate: 0,
+            checkpoints_stay: false,
+            slots_retained: SLOTS_RETAINED,
             next_value: 0,
             acknowledged: BTreeMap::new(),
             unknown: 0,
@@ -111,20 +119,32 @@ impl World {
         self.members.get_mut(&id).unwrap()
     }
 
+    fn status(&self, id: NodeId) -> VoterStatus {
+        self.members[&id].running.as_ref().unwrap().0.status()
+    }
+
     fn start(&mut self, id: NodeId) {
         let seed = self.below(u64::MAX);
-        let now = self.now;
+        let (now, slots_retained) = (self.now, self.slots_retained);
         let member = self.member(id);
         member.incarnation += 1;
         let config = VoterConfig {
-            cluster: CLUSTER,
-            id,
-            incarnation: Incarnation(member.incarnation),
-            members: ids(),
+            me: Me {
+                cluster: CLUSTER,
+                name: id.to_string(),
+                node: id,
+                starts: (1..=member.incarnation).map(Incarnation::numbered).collect(),
+                recovered: 0,
+                beginning: Beginning::default(),
+                founds: true,
+                client_urls: Vec::new(),
+            },
+            names: ids().iter().map(NodeId::to_string).collect(),
+            roster: Some(roster()),
             heartbeat_interval: TIMEOUT / 5,
             election_timeout: TIMEOUT,
             request_timeout: TIMEOUT * 10,
-            slots_retained: SLOTS_RETAINED,
+            slots_retained,
             seed,
         };
         let loaded = match &member.disk.checkpoint {
@@ -135,9 +155,10 @@ impl World {
             state: member.disk.synced.last().map(|write| write.state.clone()),
             records: member.disk.synced.iter().flat_map(|write| write.records.clone()).collect(),
             checkpoint: loaded.slot(),
+            registered: loaded.registered().collect(),
         };
         let voter = Voter::new(config, recovered, now).unwrap();
-        let mut applier = Applier::new(CLUSTER, id, Incarnation(member.incarnation), loaded);
+        let mut applier = Applier::new(Some(roster()), id, Incarnation::numbered(member.incarnation), loaded);
         applier.set_checkpoint_every(2_000);
         member.running = Some((voter, applier));
         self.settle(id);
@@ -206,20 +227,31 @@ impl World {
         }
     }
 
+    fn send(&mut self, from: NodeId, to: NodeId, frame: &Bytes) {
+        let copies = if self.below(100) < self.duplicate { 2 } else { 1 };
+        for _ in 0..copies {
+            if self.below(100) >= self.lose {
+                let time = self.now + Duration::from_micros(self.below(5_000));
+                self.at(time, Event::Frame { to, from, frame: frame.clone() });
+            }
+        }
+    }
+
     fn handle_voter(&mut self, id: NodeId, output: VoterOutput) {
         let now = self.now;
         match output {
             VoterOutput::Send { to, frame } => {
                 for to in to {
-                    let copies = if self.below(100) < self.duplicate { 2 } else { 1 };
-                    for _ in 0..copies {
-                        if self.below(100) >= self.lose {
-                            let time = now + Duration::from_micros(self.below(5_000));
-                            self.at(time, Event::Frame { to, from: id, frame: frame.clone() });
-                        }
-                    }
+                    self.send(id, to, &frame);
                 }
             }
+            VoterOutput::Introduce { to, frame } => {
+                let to = ids().into_iter().find(|id| id.to_string() == to).unwrap();
+                self.send(id, to, &frame);
+            }
+            VoterOutput::Met { .. } => {}
+            VoterOutput::HoldRoster(_) | VoterOutput::Founded(_) => panic!("{id} holds the roster already"),
+            VoterOutput::Stop { reason, .. } => panic!("{id} is told to stop: {reason}"),
             VoterOutput::Persist { token, state, mark, records } => {
                 let member = self.member(id);
                 let incarnation = member.incarnation;
@@ -246,6 +278,7 @@ impl World {
                 self.member(id).writes.remove(&sequence);
                 self.unknown += 1;
             }
+            VoterOutput::ReadCheckpoint { .. } if self.checkpoints_stay => {}
             VoterOutput::ReadCheckpoint { to, offset, .. } => {
                 let Some((slot, bytes)) = self.member(id).disk.checkpoint.clone() else { return };
                 let part = bytes.slice(offset as usize..bytes.len().min(offset as usize + 500));
@@ -286,6 +319,9 @@ impl World {
                     let previous = self.acknowledged.insert(value, applied.revision);
                     assert_eq!(previous, None, "value {value} was acknowledged twice");
                 }
+            }
+            ApplierOutput::Registered { node, incarnation } => {
+                self.member(id).running.as_mut().unwrap().0.handle_registered(now, node, incarnation);
             }
             ApplierOutput::ReplyUnknown { sequence } => {
                 self.member(id).writes.remove(&sequence);
@@ -339,7 +375,7 @@ impl World {
         match event {
             Event::Frame { to, from, frame } => {
                 if let Some((voter, _)) = &mut self.member(to).running {
-                    voter.handle_frame(now, from, frame);
+                    voter.handle_frame(now, &from.to_string(), frame);
                     self.settle(to);
                 }
             }
@@ -359,7 +395,7 @@ impl World {
     }
 
     fn settle_down(&mut self, seed: u64) {
-        (self.lose, self.duplicate) = (0, 0);
+        (self.lose, self.duplicate, self.checkpoints_stay) = (0, 0, false);
         for id in ids() {
             if self.member(id).running.is_none() {
                 self.start(id);
@@ -380,7 +416,8 @@ impl World {
                 return;
             }
         }
-        panic!("seed {seed}: the members did not come to rest");
+        let stand: Vec<_> = self.members.values().map(|m| m.running.as_ref().unwrap().0.status()).collect();
+        panic!("seed {seed}: the members did not come to rest: {stand:#?}");
     }
 
     fn check(&self, seed: u64) {
@@ -409,8 +446,12 @@ fn ids() -> Vec<NodeId> {
     (1..=3).map(NodeId).collect()
 }
 
+fn roster() -> Roster {
+    Roster::new(CLUSTER, ids().into_iter().map(|id| (id.to_string(), id))).unwrap()
+}
+
 fn load(bytes: &[u8]) -> LoadedCheckpoint {
-    let mut loader = CheckpointLoader::new(CLUSTER);
+    let mut loader = CheckpointLoader::new(roster());
     for part in bytes.chunks(777) {
         loader.push(part).unwrap();
     }
@@ -496,4 +537,51 @@ fn a_member_that_was_away_for_longer_than_the_log_is_kept_catches_up_by_a_checkp
         world.check(seed);
     }
     assert!(installed > 10, "only {installed} of 20 worlds needed a checkpoint");
+}
+
+/// Two members have truncated their logs, the leader dies, and the third starts with an empty disk. Two of three are up,
+/// so writes go on, whoever of them leads and however long the third waits for a checkpoint.
+#[test]
+fn writes_go_on_though_one_of_two_members_lacks_what_the_other_has_truncated() {
+    let mut idle = Vec::new();
+    for seed in 0..20 {
+        let mut world = World::new(seed);
+        for id in ids() {
+            world.crash(id);
+        }
+        world.slots_retained = 4;
+        let (a, b, empty) = (NodeId(1), NodeId(2), NodeId(3));
+        world.start(a);
+        world.start(b);
+        world.run(TIMEOUT * 4);
+        // One write a slot, for many more slots than are kept below a checkpoint.
+        for _ in 0..100 {
+            world.write(a);
+            world.run(Duration::from_millis(10));
+        }
+        world.run(TIMEOUT);
+        assert_eq!(world.member(empty).disk.synced.len(), 0, "seed {seed}: {empty} has written something");
+        for id in [a, b] {
+            assert!(world.status(id).truncated > Slot::ZERO, "seed {seed}: {id} has truncated nothing");
+        }
+        let leader = world.status(a).leader.unwrap().node;
+        let left = if leader == a { b } else { a };
+        world.checkpoints_stay = true;
+        world.crash(leader);
+        // Who is left knows that the leader is gone, and a new process has the shorter patience.
+        world.run(TIMEOUT / 2);
+        world.start(empty);
+        let (acknowledged, reads) = (world.acknowledged.len(), world.reads_served);
+        for _ in 0..10 {
+            world.write(left);
+            world.read(left);
+            world.run(TIMEOUT);
+        }
+        if world.acknowledged.len() == acknowledged || world.reads_served == reads {
+            idle.push(seed);
+        }
+        world.settle_down(seed);
+        world.check(seed);
+    }
+    assert!(idle.is_empty(), "nothing was answered for ten election timeouts with these seeds: {idle:?}");
 }

@@ -5,6 +5,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use synod_member::identity::roster::Roster;
+use synod_member::introduction::Me;
+use synod_member::introduction::hello::{Answered, Beginning, Hello, Holding};
 use synod_member::voter::{RecoveredVoter, Voter, VoterConfig, VoterOutput};
 use synod_member::wire::{self, Header, PeerMessage};
 use synod_paxos::config::{ClusterId, ConfigId};
@@ -18,6 +21,16 @@ const SOURCE: NodeId = NodeId(1);
 const OTHER: NodeId = NodeId(3);
 const SLOT: Slot = Slot(10);
 
+const START: Incarnation = Incarnation::numbered(1);
+
+fn name(node: NodeId) -> String {
+    format!("m{}", node.0)
+}
+
+fn roster() -> Roster {
+    Roster::new(CLUSTER, [SOURCE, NodeId(2), OTHER].map(|node| (name(node), node))).unwrap()
+}
+
 struct Member {
     voter: Voter,
     now: Time,
@@ -25,11 +38,20 @@ struct Member {
 
 impl Member {
     fn new() -> Member {
-        let config = VoterConfig {
+        let me = Me {
             cluster: CLUSTER,
-            id: NodeId(2),
-            incarnation: Incarnation(1),
-            members: vec![SOURCE, NodeId(2), OTHER],
+            name: name(NodeId(2)),
+            node: NodeId(2),
+            starts: vec![START],
+            recovered: 0,
+            beginning: Beginning::default(),
+            founds: true,
+            client_urls: Vec::new(),
+        };
+        let config = VoterConfig {
+            me,
+            names: roster().members().keys().cloned().collect(),
+            roster: Some(roster()),
             heartbeat_interval: Duration::from_millis(100),
             election_timeout: Duration::from_millis(500),
             request_timeout: Duration::from_secs(5),
@@ -37,12 +59,44 @@ impl Member {
             seed: 1,
         };
         let voter = Voter::new(config, RecoveredVoter::default(), Time::ZERO).unwrap();
-        Member { voter, now: Time::ZERO }
+        let mut member = Member { voter, now: Time::ZERO };
+        member.meet_the_others();
+        member
+    }
+
+    /// Answers what this member asks until both others are admitted.
+    fn meet_the_others(&mut self) {
+        while !self.voter.introductions().is_complete() {
+            for output in self.sleep() {
+                if let VoterOutput::Introduce { to, frame } = output {
+                    self.answer(roster().node(&to).unwrap(), frame);
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, from: NodeId, frame: Bytes) {
+        let (header, PeerMessage::Hello(question)) = wire::decode(frame).unwrap() else { return };
+        let answer = Hello {
+            name: name(from),
+            to: question.name,
+            question: 0,
+            answer: Some(Answered { speaker: header.speaker(), question: question.question }),
+            starts: vec![START],
+            recovered: 0,
+            beginning: Beginning::default(),
+            holding: Holding::Held(roster()),
+            admits: true,
+            refused: None,
+            client_urls: Vec::new(),
+        };
+        self.hear(from, &PeerMessage::Hello(Box::new(answer)));
     }
 
     fn hear(&mut self, from: NodeId, message: &PeerMessage) -> Vec<VoterOutput> {
-        let header = Header { cluster: CLUSTER, config: ConfigId::FIRST, from, incarnation: Incarnation(1) };
-        self.voter.handle_frame(self.now, from, wire::encode(header, message));
+        let config = ConfigId::FIRST;
+        let header = Header { cluster: CLUSTER, config, from, incarnation: START, written: 0 };
+        self.voter.handle_frame(self.now, &name(from), wire::encode(header, message));
         std::iter::from_fn(|| self.voter.poll_output()).collect()
     }
 

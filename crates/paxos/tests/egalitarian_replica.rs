@@ -94,7 +94,7 @@ impl World {
         host.state = host.checkpoint.1.clone();
         let start = Start {
             id: node,
-            incarnation: Incarnation(host.starts),
+            incarnation: Incarnation::numbered(host.starts),
             nodes,
             patience: PATIENCE,
             seed: node.0 * 1000 + host.starts,

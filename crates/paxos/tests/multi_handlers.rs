@@ -10,13 +10,14 @@ use synod_paxos::config::ConfigId;
 use synod_paxos::durable::Gate;
 use synod_paxos::membership::Membership;
 use synod_paxos::multi::acceptor::Acceptor;
-use synod_paxos::multi::core::{Core, Rejection, SLOTS_AHEAD_MAX};
+use synod_paxos::multi::core::Core;
 use synod_paxos::multi::entry::{Command, Entry};
 use synod_paxos::multi::leader::{Leader, Window};
 use synod_paxos::multi::learner::Learner;
 use synod_paxos::multi::message::{Health, Message, Promise, ReadId, Report};
 use synod_paxos::multi::reads::{Confirmations, Readers, Ticket};
 use synod_paxos::multi::record::{HardState, Record, Recovered};
+use synod_paxos::multi::rejection::{Rejection, SLOTS_AHEAD_MAX};
 use synod_paxos::node::{Incarnation, NodeId};
 use synod_paxos::quorum::QuorumSystem;
 use synod_paxos::slot::Slot;
@@ -218,7 +219,7 @@ fn a_value_is_chosen_by_a_quorum_of_different_acceptors() {
 }
 
 fn read(number: u64) -> ReadId {
-    ReadId { node: NodeId(2), incarnation: Incarnation(1), number }
+    ReadId { node: NodeId(2), incarnation: Incarnation::numbered(1), number }
 }
 
 #[test]
@@ -242,11 +243,11 @@ fn a_read_that_arrives_while_a_round_runs_waits_for_the_next() {
 
 #[test]
 fn a_reader_takes_no_answer_meant_for_the_process_before_it() {
-    let mut readers = Readers::new(NodeId(2), Incarnation(2));
+    let mut readers = Readers::new(NodeId(2), Incarnation::numbered(2));
     readers.arrive(Ticket(1));
     let asked = readers.ask(ballot(5)).unwrap();
     readers.arrive(Ticket(2));
-    let before = ReadId { incarnation: Incarnation(1), ..asked };
+    let before = ReadId { incarnation: Incarnation::numbered(1), ..asked };
     assert_eq!(readers.handle_reply(before, Some(Slot(9))), []);
     assert_eq!(readers.handle_reply(asked, Some(Slot(9))), [Ticket(1)], "what was sent later waits");
     assert_eq!(readers.handle_reply(asked, Some(Slot(9))), [], "a duplicate answers nobody");
@@ -257,13 +258,16 @@ fn a_reader_takes_no_answer_meant_for_the_process_before_it() {
 fn garbage_is_refused_by_name_and_changes_nothing() {
     let membership = Membership::founding((1..=3).map(NodeId)).unwrap();
     let mut core: Core<Word> =
-        Core::new(NodeId(3), Incarnation(1), membership, Window::default(), Recovered::nothing());
+        Core::new(NodeId(3), Incarnation::numbered(1), membership, Window::default(), Recovered::nothing());
     let health = Health {
         promised: None,
         leader: Some(ballot(u64::MAX)),
         happy: true,
-        chosen: Slot(1),
+        holds: Slot(1),
+        knows: Slot(1),
+        truncated: Slot::ZERO,
         stalled: false,
+        electable: true,
     };
     let far = Slot(SLOTS_AHEAD_MAX + 1);
     let accept = |slot| Message::Accept { ballot: ballot(1), slot, entry: Entry::Noop, commit: Slot::ZERO };

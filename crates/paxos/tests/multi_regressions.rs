@@ -45,7 +45,7 @@ fn outputs(core: &mut Core<Word>) -> Vec<Output<Word>> {
 fn leader() -> Core<Word> {
     let members = Membership::founding((1..=3).map(NodeId)).unwrap();
     let nothing = Recovered::nothing();
-    let mut core = Core::new(NodeId(1), Incarnation(1), members, Window::default(), nothing);
+    let mut core = Core::new(NodeId(1), Incarnation::numbered(1), members, Window::default(), nothing);
     core.campaign(OLD);
     outputs(&mut core);
     let promise = Promise { ballot: OLD, from: Slot(1), chosen: Slot::ZERO, reports: Vec::new() };
@@ -98,7 +98,16 @@ fn a_round_of_confirmation_that_nobody_answers_can_be_repeated_until_somebody_do
 }
 
 fn health(promised: Ballot, leader: Ballot) -> Health {
-    Health { promised: Some(promised), leader: Some(leader), happy: true, chosen: Slot::ZERO, stalled: false }
+    Health {
+        promised: Some(promised),
+        leader: Some(leader),
+        happy: true,
+        holds: Slot::ZERO,
+        knows: Slot::ZERO,
+        truncated: Slot::ZERO,
+        stalled: false,
+        electable: true,
+    }
 }
 
 /// Simulator, seed 335 of its first version: nothing of the new leader got through to the old one, which went on
@@ -109,7 +118,7 @@ fn an_old_leader_that_cannot_hear_the_new_one_follows_it_by_hearsay() {
     let round = core.election().round();
     let health = health(NEW, NEW);
     core.handle_message(NodeId(3), Message::HeartbeatReply { round, health }).unwrap();
-    core.end_round();
+    core.end_round(true);
     assert_eq!(core.election().leader(), Some(NEW));
     assert_eq!(core.propose(Word('O')), Err(Word('O')), "it leads no more");
 }
@@ -120,10 +129,10 @@ fn an_old_leader_that_cannot_hear_the_new_one_follows_it_by_hearsay() {
 fn a_member_that_does_not_reach_its_leader_asks_by_a_neighbour_that_does() {
     let members = Membership::founding((1..=3).map(NodeId)).unwrap();
     let mut core: Core<Word> =
-        Core::new(NodeId(1), Incarnation(1), members, Window::default(), Recovered::nothing());
+        Core::new(NodeId(1), Incarnation::numbered(1), members, Window::default(), Recovered::nothing());
     let round = core.election().round();
     core.handle_message(NodeId(3), Message::HeartbeatReply { round, health: health(NEW, NEW) }).unwrap();
-    core.end_round();
+    core.end_round(true);
     assert_eq!(core.election().way_to(NEW), NodeId(3));
     core.read(Ticket(1));
     let asked = outputs(&mut core).into_iter().find_map(|output| match output {
@@ -131,4 +140,41 @@ fn a_member_that_does_not_reach_its_leader_asks_by_a_neighbour_that_does() {
         _ => None,
     });
     assert_eq!(asked, Some(vec![NodeId(3)]));
+}
+
+/// Ends a round in which n2 and n3 answered with these promises. Returns whether n1 prepared another ballot.
+fn goes_higher(core: &mut Core<Word>, promised: [Ballot; 2]) -> bool {
+    let round = core.election().round();
+    for (node, promised) in [NodeId(2), NodeId(3)].into_iter().zip(promised) {
+        let health = health(promised, OLD);
+        core.handle_message(node, Message::HeartbeatReply { round, health }).unwrap();
+    }
+    core.end_round(true);
+    outputs(core)
+        .into_iter()
+        .any(|output| matches!(output, Output::Send { message: Message::Prepare { .. }, .. }))
+}
+
+/// Simulator, seed 1003750: n1, n4 and n5 had stood still, and n2 was elected with the consent of n1, which a moment
+/// before had heard from a quorum that it may lead. At the end of that round n1 went above n2, which had just taken over.
+#[test]
+fn a_leader_does_not_go_above_a_candidate_before_a_second_round_shows_that_it_has_failed() {
+    let mut core = leader();
+    outputs(&mut core);
+    let round = core.election().round();
+    for node in [NodeId(2), NodeId(3)] {
+        core.handle_message(node, Message::HeartbeatReply { round, health: health(OLD, OLD) }).unwrap();
+    }
+    core.handle_message(NodeId(2), Message::Prepare { ballot: NEW, from: Slot(1) }).unwrap();
+    outputs(&mut core);
+    assert!(!goes_higher(&mut core, [OLD, OLD]), "n2 may be about to lead");
+    assert!(!goes_higher(&mut core, [NEW, NEW]), "n2 has a quorum");
+}
+
+#[test]
+fn a_leader_goes_above_an_acceptor_that_promised_more_in_two_rounds() {
+    let mut core = leader();
+    assert!(!goes_higher(&mut core, [OLD, OLD]));
+    assert!(!goes_higher(&mut core, [OLD, NEW]), "n3 may be about to follow a new leader");
+    assert!(goes_higher(&mut core, [OLD, NEW]), "one acceptor does not depose a leader that has its quorum");
 }

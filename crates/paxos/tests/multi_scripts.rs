@@ -84,7 +84,7 @@ impl Stage {
             let recovered =
                 Recovered { state: Some(state), checkpoint: Slot::ZERO, records: records.clone() };
             let window = Window { gaps, ..Window::default() };
-            let core = Core::new(*id, Incarnation(1), membership, window, recovered);
+            let core = Core::new(*id, Incarnation::numbered(1), membership, window, recovered);
             stage.cores.insert(id.0, core);
             stage.disks.insert(id.0, Vec::new());
         }
@@ -241,7 +241,8 @@ fn show(message: &Message<Word>) -> String {
         Message::Heartbeat { commit: None, .. } => "heartbeat".to_owned(),
         Message::HeartbeatReply { health, .. } => {
             let promised = health.promised.map_or("pending".to_owned(), short);
-            format!("heartbeat reply: promised {promised}, chosen through {}", health.chosen)
+            let (holds, knows) = (health.holds, health.knows);
+            format!("heartbeat reply: promised {promised}, holds through {holds}, knows through {knows}")
         }
         Message::Confirm { ballot, round } => format!("confirm {} round {round}", short(*ballot)),
         Message::Confirmed { ballot, round } => format!("confirmed {} round {round}", short(*ballot)),
@@ -343,7 +344,7 @@ fn a_stale_vote_that_meets_a_commit_notice_is_not_taken_for_the_chosen_value() {
     stage.play(&[2, 3, 4]);
     stage.lose_everything();
     stage.say("5 hears of it only now, by the notice of the next leader's heartbeat");
-    stage.core(2).end_round();
+    stage.core(2).end_round(true);
     stage.settle(2);
     stage.wire.retain(|(from, to, _)| (*from, *to) == (2, 5));
     stage.play(&[2, 5]);

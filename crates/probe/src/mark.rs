@@ -28,6 +28,26 @@ macro_rules! marks {
 }
 
 marks! {
+    /// A founder decided which disks make up the cluster.
+    RosterDecided,
+    /// A founder took over the roster that another one held.
+    RosterAdopted,
+    /// A disk holds its founding roster, durably.
+    RosterHeld,
+    /// An answer to a question of another process, or to one that was asked before another process was met.
+    HelloOutOfDate,
+    /// A frame came from a process that was not admitted.
+    FrameOfStrangerDropped,
+    /// A process runs on a disk that the roster does not name.
+    StrangersDiskRefused,
+    /// A process on such a disk was told so, and ended.
+    StrangersDiskEnded,
+    /// A process was found to run on an earlier copy of its disk when it answered.
+    SetBackDiskFound,
+    /// A process was found to run on an earlier copy of its disk by what the log registered after it was admitted.
+    SetBackDiskFoundLater,
+    /// A process on an earlier copy of its disk was told so by a member of the same roster.
+    SetBackDiskRefused,
     /// A new proposer was bound to a value that somebody had voted for.
     VotedValueTakenOver,
     /// A new leader found different votes for one slot and took that of the highest ballot.
@@ -64,8 +84,12 @@ marks! {
     LeaderSteppedDown,
     /// A leader learned that another value was chosen than the one it had proposed, and gave up its ballot.
     LeaderLostBallot,
-    /// A leader whose disk or applier was too far behind made way for a healthier member.
+    /// A leader that was stalled made way for a healthier member.
     StalledLeaderMadeWay,
+    /// A member that was stalled did not offer itself, for a healthier one was there.
+    StalledMemberWaited,
+    /// A leader's commit notice spoke of slots that the leader did not hold.
+    NoticeBeyondHeld,
     /// A leader sent proposals again that were not answered.
     ProposalSentAgain,
     /// A leader had commands and no room for them in its window.
@@ -78,6 +102,8 @@ marks! {
     FetchedSlotTruncated,
     /// A read waited for slots that the leader had recovered but not yet seen chosen.
     ReadWaitedForRecoveredSlots,
+    /// A read's index lay above what the leader held.
+    ReadIndexBeyondHeld,
     /// A read came while a round of confirmation was under way and waited for the next.
     ReadWaitedForNextRound,
     /// A leadership ended with reads not confirmed.

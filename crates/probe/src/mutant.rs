@@ -51,6 +51,16 @@ mutants! {
         /// A leader counts its own vote before it is durable.
         OwnVoteCountedAtOnce,
     }
+    "whose disk it is" {
+        /// A founder adopts a roster although it names another disk under its name.
+        OtherDisksRosterAdopted,
+        /// The founder that decides does not ask whether another one holds a roster.
+        DeciderDoesNotAsk,
+        /// A start that the log registered is taken for shown whatever its nonce.
+        StartsNonceIgnored,
+        /// The count of records begins anew with what the journal still holds.
+        RecordsCountedAfresh,
+    }
     "promises and votes" {
         /// An acceptor votes although it has promised a higher ballot.
         PromiseIgnored,
@@ -66,6 +76,8 @@ mutants! {
         TruncatedReportedAsNothing,
         /// A new leader takes slots that a promise says are chosen for empty.
         ChosenPrefixIgnored,
+        /// A promise tells of slots as chosen that the acceptor has only heard of, and that it does not hold.
+        KnownReportedAsChosen,
     }
     "what may be proposed" {
         /// A proposer proposes its own value whatever was voted for (P2c).
@@ -110,6 +122,8 @@ mutants! {
         NothingSentAgain,
         /// A leader waits for a source of chosen slots that is gone.
         StrandedLeaderWaits,
+        /// A leader's commit notices go as far as anyone says that slots are chosen.
+        NoticeByHearsay,
     }
     "leaders" {
         /// A follower is content with a leader that says it has no quorum.
@@ -118,6 +132,8 @@ mutants! {
         HappyLeaderDisturbed,
         /// Who was refused tries again at once.
         NoBackoff,
+        /// A stalled member gives way to one that is connected to no quorum.
+        GivesWayToQuorumless,
     }
     "reads" {
         /// A leader answers reads without asking whether it still leads.
@@ -134,6 +150,8 @@ mutants! {
         ReadIgnoresRecoveredSlots,
         /// A read waits for the recovered slots only.
         ReadIgnoresChosenSlots,
+        /// A read's index is the prefix that the leader holds, not the one that its notices speak of.
+        ReadIndexFromHeld,
         /// A leader notes the read index before its phase 1 is complete.
         ReadTakenByCandidate,
         /// A restarted member takes the answer to a read of the process before.

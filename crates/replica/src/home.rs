@@ -106,7 +106,7 @@ impl Home {
         write_identity(&mut *disk, owner, starts + 1)?;
         let (generation, snapshot) = read_snapshot(&disk.read(SNAPSHOT)?)?;
         let (journal, recovered) = open_journal(files, owner, segment_bytes)?;
-        let incarnation = Incarnation(starts + 1);
+        let incarnation = Incarnation::numbered(starts + 1);
         Ok((Home { disk, journal }, Memory { incarnation, generation, snapshot, records: recovered.records }))
     }
 

@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    const ORIGIN: Origin = Origin { node: NodeId(1), incarnation: Incarnation(2) };
+    const ORIGIN: Origin = Origin { node: NodeId(1), incarnation: Incarnation::numbered(2) };
 
     #[test]
     fn what_comes_again_is_not_executed_again() {
@@ -70,7 +70,7 @@ mod tests {
         assert!(sessions.execute(ORIGIN, 1) && sessions.execute(ORIGIN, 3));
         assert!(!sessions.execute(ORIGIN, 1) && !sessions.execute(ORIGIN, 3));
         assert!(!sessions.contains(ORIGIN, 2) && sessions.execute(ORIGIN, 2));
-        let other = Origin { incarnation: Incarnation(3), ..ORIGIN };
+        let other = Origin { incarnation: Incarnation::numbered(3), ..ORIGIN };
         assert!(sessions.execute(other, 1), "another process counts anew");
         assert_eq!(sessions.total(), 4);
     }

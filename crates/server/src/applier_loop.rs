@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use synod_member::applier::{ApplierOutput, ToApplier};
 use synod_member::checkpoint::LoadedCheckpoint;
+use synod_member::identity::roster::Roster;
 use synod_paxos::slot::Slot;
 
 use crate::handle::{WriteError, Written};
@@ -18,6 +19,8 @@ pub(crate) enum ApplierWork {
     Apply(ToApplier),
     /// Its checkpoint is on disk.
     Written(Slot),
+    /// The cluster was founded with this roster. It comes before the first slot.
+    Found(Roster),
     /// A state from another member, on disk already.
     Install(LoadedCheckpoint),
 }
@@ -37,6 +40,10 @@ pub(crate) fn run(shared: &Shared, queues: &Queues) {
                     }
                     ApplierWork::Written(slot) => {
                         applier.handle_checkpoint_written(slot);
+                        None
+                    }
+                    ApplierWork::Found(roster) => {
+                        applier.found(roster);
                         None
                     }
                     ApplierWork::Install(loaded) => {
@@ -68,6 +75,7 @@ fn carry_out(shared: &Shared, queues: &Queues, output: ApplierOutput) {
         ApplierOutput::ReplyUnknown { sequence } => {
             shared.waiters.answer(sequence, Err(WriteError::Unknown));
         }
+        ApplierOutput::Registered { node, incarnation } => shared.inbox.registered(node, incarnation),
         ApplierOutput::Applied { slot } => {
             shared.applied.send_replace(slot);
             shared.inbox.applied(slot);

@@ -1,15 +1,14 @@
-//! Who founds a cluster, and the identities that follow from it.
+//! The founders of a cluster, and the cluster's identity.
 //!
-//! Identities are not drawn by lot: every member derives the same ones from the token and the list of founders, as in
-//! etcd, so that nothing has to be agreed before the first ballot. The hash is FNV-1a with 64 bits over the token and
-//! the founders sorted by name, each text preceded by its length.
+//! The cluster's identity is derived from the token and the list of founders, as in etcd. The hash is FNV-1a with 64 bits
+//! over the token and the founders sorted by name, each text preceded by its length. The members' identities are those
+//! of their disks: see `synod_member::identity`.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use synod_paxos::config::ClusterId;
-use synod_paxos::node::NodeId;
 use thiserror::Error;
 
 /// The most members a cluster may have: a larger one is slower and no safer.
@@ -184,14 +183,6 @@ impl fmt::Display for Founding {
     }
 }
 
-/// The identity of the member called `name` in a cluster. Never 0, which names nobody.
-pub fn member_id(cluster: ClusterId, name: &str) -> NodeId {
-    let mut hash = Fnv::new();
-    hash.text(&cluster.to_string());
-    hash.text(name);
-    NodeId(hash.finish().max(1))
-}
-
 /// Names stand in files, flags and tables: no blanks, no commas, no equals signs.
 fn check_name(name: &str) -> Result<(), ClusterError> {
     let fine = !name.is_empty()
@@ -283,11 +274,10 @@ mod tests {
     }
 
     #[test]
-    fn identities_stay_what_they_are_for_ever() {
-        // Golden: data directories in the field hold these.
+    fn the_identity_of_a_cluster_stays_what_it_is() {
+        // Golden: data directories in the field hold it.
         let cluster = Founding::parse("synod-cluster", THREE).unwrap().cluster_id();
         assert_eq!(cluster.to_string(), "efbb6e60e758ed72");
-        assert_eq!(member_id(cluster, "a").to_string(), "n4541d94aecbf47f1");
     }
 
     #[test]

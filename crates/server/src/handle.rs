@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use synod_member::voter::VoterStatus;
 use synod_paxos::ballot::Ballot;
 use synod_paxos::config::ClusterId;
 use synod_paxos::node::NodeId;
@@ -217,24 +218,36 @@ impl MemberHandle {
             truncated: voter.truncated,
             disk_bytes: shared.disk_bytes(),
             store_bytes: view.bytes(),
-            errors: stopped.into_iter().chain(shared.troubles.list()).collect(),
+            errors: stopped
+                .into_iter()
+                .chain(shared.troubles.list())
+                .chain(cluster_trouble(&voter))
+                .collect(),
         }
     }
 
-    /// Who the members are.
+    /// The members. Before the cluster is founded, only this one: the others' disks are not settled.
     pub fn members(&self) -> Vec<MemberInfo> {
-        let members = self.shared.members.iter();
-        let described = members.map(|(id, (name, peer_urls))| MemberInfo {
-            id: *id,
-            name: name.clone(),
-            peer_urls: peer_urls.iter().map(ToString::to_string).collect(),
-            client_urls: self.shared.peers.client_urls(*id),
+        let shared = &self.shared;
+        let client_urls = shared.client_urls.lock();
+        let described = shared.founding.founders().iter().filter_map(|founder| {
+            let id = match shared.roster.get() {
+                Some(roster) => roster.node(&founder.name)?,
+                None => Some(shared.id).filter(|_| founder.name == shared.name)?,
+            };
+            Some(MemberInfo {
+                id,
+                name: founder.name.clone(),
+                peer_urls: founder.peer_urls.iter().map(ToString::to_string).collect(),
+                client_urls: client_urls.get(&founder.name).cloned().unwrap_or_default(),
+            })
         });
         described.collect()
     }
 
     fn name(&self, member: NodeId) -> String {
-        self.shared.members.get(&member).map_or_else(|| member.to_string(), |(name, _)| name.clone())
+        let name = self.shared.roster.get().and_then(|roster| roster.name(member));
+        name.map_or_else(|| member.to_string(), str::to_owned)
     }
 
     /// At most `limit` slots of this member's log from `from` on, in order. All slots that are gone from the log are
@@ -269,4 +282,11 @@ impl MemberHandle {
         });
         Ok(gone.into_iter().chain(held).take(limit).collect())
     }
+}
+
+/// What stands between this member and others, in words.
+fn cluster_trouble(voter: &VoterStatus) -> Vec<String> {
+    let founding = (!voter.missing.is_empty()).then(|| words::missing(&voter.missing));
+    let strangers = voter.strangers.iter().map(|(name, reason)| format!("{name} {reason}"));
+    founding.into_iter().chain(strangers).collect()
 }

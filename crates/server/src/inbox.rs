@@ -8,13 +8,14 @@
 //!
 //! One lock, one wake-up: the voter takes all lanes at once, so bursts form by themselves under load.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use synod_member::voter::SlotView;
 use synod_paxos::durable::Token;
-use synod_paxos::node::NodeId;
+use synod_paxos::node::{Incarnation, NodeId};
 use synod_paxos::slot::Slot;
 use tokio::sync::oneshot;
 
@@ -66,9 +67,12 @@ pub(crate) enum CheckpointDone {
 #[derive(Debug, Default)]
 pub(crate) struct Burst {
     pub(crate) persisted: Option<Token>,
+    /// Starts that the log registered.
+    pub(crate) registered: Vec<(NodeId, Incarnation)>,
     pub(crate) applied: Option<Slot>,
     pub(crate) checkpoints: Vec<CheckpointDone>,
-    pub(crate) frames: Vec<(NodeId, Bytes)>,
+    /// Each with the name of the member from whose address it came.
+    pub(crate) frames: Vec<(Arc<str>, Bytes)>,
     pub(crate) requests: Vec<Request>,
     pub(crate) closed: bool,
 }
@@ -76,8 +80,9 @@ pub(crate) struct Burst {
 impl Burst {
     /// Empties it and keeps the memory.
     fn clear(&mut self) {
-        let Burst { persisted, applied, checkpoints, frames, requests, closed } = self;
+        let Burst { persisted, registered, applied, checkpoints, frames, requests, closed } = self;
         (*persisted, *applied, *closed) = (None, None, false);
+        registered.clear();
         checkpoints.clear();
         frames.clear();
         requests.clear();
@@ -96,8 +101,8 @@ struct Lanes {
 impl Lanes {
     fn is_empty(&self) -> bool {
         // What was applied lets the voter do nothing that it could not do before: it wakes nobody.
-        let Burst { persisted, applied: _, checkpoints, frames, requests, closed } = &self.burst;
-        let finished = persisted.is_some() || !checkpoints.is_empty();
+        let Burst { persisted, registered, applied: _, checkpoints, frames, requests, closed } = &self.burst;
+        let finished = persisted.is_some() || !checkpoints.is_empty() || !registered.is_empty();
         !finished && frames.is_empty() && requests.is_empty() && !closed
     }
 }
@@ -120,7 +125,7 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     /// Takes a frame, or drops it.
-    pub(crate) fn frame(&self, from: NodeId, frame: Bytes) {
+    pub(crate) fn frame(&self, from: Arc<str>, frame: Bytes) {
         self.change(|lanes| {
             let room = lanes.frame_bytes < FRAME_BYTES_MAX && lanes.burst.frames.len() < FRAMES_MAX;
             if room && !lanes.burst.closed {
@@ -153,6 +158,11 @@ impl Inbox {
     /// The write of `token`, and all before it, are on disk.
     pub(crate) fn persisted(&self, token: Token) {
         self.change(|lanes| lanes.burst.persisted = lanes.burst.persisted.max(Some(token)));
+    }
+
+    /// The log registered this start of `node`.
+    pub(crate) fn registered(&self, node: NodeId, incarnation: Incarnation) {
+        self.change(|lanes| lanes.burst.registered.push((node, incarnation)));
     }
 
     /// Everything up to `slot` is applied.
@@ -240,13 +250,13 @@ mod tests {
         let inbox = Inbox::default();
         let frame = Bytes::from(vec![0; 1024 * 1024]);
         for _ in 0..100 {
-            inbox.frame(NodeId(1), frame.clone());
+            inbox.frame("m1".into(), frame.clone());
         }
         assert_eq!(inbox.dropped(), 100 - (FRAME_BYTES_MAX / frame.len()) as u64);
         assert_eq!(inbox.request(write(1)), Ok(()));
         let burst = take(&inbox);
         assert_eq!((burst.frames.len(), burst.requests.len()), (64, 1));
-        inbox.frame(NodeId(1), frame);
+        inbox.frame("m1".into(), frame);
         assert_eq!(take(&inbox).frames.len(), 1, "what was taken makes room");
     }
 

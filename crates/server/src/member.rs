@@ -11,28 +11,33 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 pub use synod_journal::MemoryDisk;
 use synod_member::applier::Applier;
+use synod_member::identity::file::Identity;
+use synod_member::introduction::Me;
+use synod_member::introduction::hello::Beginning;
 use synod_member::voter::{RecoveredVoter, SLOTS_RETAINED, Voter, VoterConfig};
+use synod_paxos::config::ClusterId;
 use synod_paxos::node::NodeId;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::cluster::{Founding, Url};
-use crate::data_dir::{DataDir, Identity};
+use crate::data_dir::{DataDir, Found};
 use crate::handle::MemberHandle;
 use crate::inbox::Inbox;
-use crate::peers::{Peers, PeersConfig};
+use crate::peers::{Peers, PeersConfig, PeersLoop};
 use crate::shared::{Shared, Troubles, Waiters};
 use crate::voter_loop::{Queues, VoterLoop};
 use crate::{applier_loop, checkpoint_loop, clock, journal_loop};
 
+pub use crate::data_dir::lift_refusal;
 pub use crate::peers::PeerStats;
 pub use crate::shared::StopReason;
 pub use crate::start_error::StartError;
@@ -57,8 +62,11 @@ pub enum Storage {
 pub struct MemberConfig {
     /// Its name: one of the founders'.
     pub name: String,
-    /// Who the members are.
+    /// The members that the cluster is founded with.
     pub founding: Founding,
+    /// Whether this member may decide the founding. If not, it only joins one that another founder has decided
+    /// (`--initial-cluster-state existing`). Either way a cluster that was founded goes on.
+    pub founds: bool,
     /// Where its data is.
     pub storage: Storage,
     /// Where clients reach it, to be told to those who ask.
@@ -78,6 +86,7 @@ impl MemberConfig {
         MemberConfig {
             name: name.into(),
             founding,
+            founds: true,
             storage,
             client_urls: Vec::new(),
             heartbeat_interval: Duration::from_millis(100),
@@ -114,32 +123,38 @@ impl RunningMember {
         peer_listeners: Vec<TcpListener>,
     ) -> Result<RunningMember, StartError> {
         let request_timeout = config.request_timeout();
-        let data_dir = Arc::new(DataDir::open(&config.storage, &config.founding, &config.name)?);
-        let identity = data_dir.identity();
-        let loaded = data_dir.checkpoints().load_newest()?;
+        let (data_dir, found) = DataDir::open(&config.storage, &config.founding, &config.name)?;
+        let data_dir = Arc::new(data_dir);
+        let Found { identity, journal, recovered, loaded } = found;
+        let (cluster, id, incarnation) =
+            (cluster(&config, &identity), identity.disk.node(), identity.newest().unwrap_or_default());
         let checkpoint = loaded.slot();
-        let (journal, recovered) = data_dir.open_journal()?;
         if let Some(torn) = &recovered.torn {
             let (file, offset, bytes) = (&torn.file, torn.offset, torn.bytes);
             warn!(file, offset, bytes, "the end of the journal was torn; nothing acknowledged was in it");
         }
-        let recovered = RecoveredVoter { state: recovered.state, records: recovered.records, checkpoint };
+        let registered = loaded.registered().collect();
+        let recovered =
+            RecoveredVoter { state: recovered.state, records: recovered.records, checkpoint, registered };
         info!(
-            cluster = %identity.cluster, member = %identity.id, start = identity.incarnation.0,
+            %cluster, member = %id, start = incarnation.start,
             %checkpoint, records = recovered.records.len(), "recovered"
         );
-        let voter = Voter::new(voter_config(&config, identity), recovered, clock::now())
+        let voter = Voter::new(voter_config(&config, &identity), recovered, clock::now())
             .map_err(|error| data_dir.unusable(&error))?;
-        let mut applier = Applier::new(identity.cluster, identity.id, identity.incarnation, loaded);
+        let roster = identity.held.map(|held| held.roster);
+        let mut applier = Applier::new(roster.clone(), id, incarnation, loaded);
         applier.set_checkpoint_every(config.checkpoint_bytes);
 
         let inbox = Arc::new(Inbox::default());
-        let members = members(&config.founding, identity);
-        let peers = start_peers(&config, identity, &members, peer_listeners, &inbox)?;
+        let (peers, connections) = peers(&config, cluster, peer_listeners, &inbox)?;
         let shared = Arc::new(Shared {
-            cluster: identity.cluster,
-            id: identity.id,
-            members,
+            cluster,
+            id,
+            name: config.name.clone(),
+            founding: config.founding.clone(),
+            roster: roster.map_or_else(OnceLock::new, OnceLock::from),
+            client_urls: Mutex::new(BTreeMap::from([(config.name.clone(), config.client_urls.clone())])),
             inbox,
             waiters: Waiters::new(),
             applied: watch::Sender::new(applier.applied()),
@@ -160,16 +175,17 @@ impl RunningMember {
             threads: Vec::new(),
             _data_dir: data_dir.clone(),
         };
+        member.spawn("synod-peers", move |_, _| connections.run())?;
         member.spawn("synod-journal", move |shared, queues| journal_loop::run(journal, shared, queues))?;
         member.spawn("synod-applier", applier_loop::run)?;
-        let checkpoints = data_dir.clone();
+        let (written, exchanged) = (data_dir.clone(), data_dir.clone());
         member.spawn("synod-checkpoint", move |shared, queues| {
-            checkpoint_loop::write_all(checkpoints.checkpoints(), shared, queues);
+            checkpoint_loop::write_all(written.checkpoints(), shared, queues);
         })?;
         member.spawn("synod-transfer", move |shared, queues| {
-            checkpoint_loop::transfer_all(data_dir.checkpoints(), shared, queues);
+            checkpoint_loop::transfer_all(exchanged.checkpoints(), shared, queues);
         })?;
-        let voting = VoterLoop::new(voter, shared, queues);
+        let voting = VoterLoop::new(voter, shared, queues, data_dir);
         member.spawn("synod-voter", move |_, queues| {
             voting.run();
             // It alone feeds the others, so they end when they have done what waits.
@@ -259,12 +275,27 @@ impl Drop for PanicGuard {
     }
 }
 
+/// The cluster that the disk belongs to, or that the configuration means if it belongs to none.
+fn cluster(config: &MemberConfig, identity: &Identity) -> ClusterId {
+    let held = identity.held.as_ref().map(|held| held.roster.cluster());
+    held.unwrap_or_else(|| config.founding.cluster_id())
+}
+
 fn voter_config(config: &MemberConfig, identity: &Identity) -> VoterConfig {
+    let me = Me {
+        cluster: cluster(config, identity),
+        name: config.name.clone(),
+        node: identity.disk.node(),
+        starts: identity.starts.clone(),
+        recovered: 0,
+        beginning: Beginning::default(),
+        founds: config.founds,
+        client_urls: config.client_urls.clone(),
+    };
     VoterConfig {
-        cluster: identity.cluster,
-        id: identity.id,
-        incarnation: identity.incarnation,
-        members: identity.members.values().copied().collect(),
+        me,
+        names: config.founding.founders().iter().map(|founder| founder.name.clone()).collect(),
+        roster: identity.held.as_ref().map(|held| held.roster.clone()),
         heartbeat_interval: config.heartbeat_interval,
         election_timeout: config.election_timeout,
         request_timeout: config.request_timeout(),
@@ -273,31 +304,19 @@ fn voter_config(config: &MemberConfig, identity: &Identity) -> VoterConfig {
     }
 }
 
-/// Names and addresses by identity.
-fn members(founding: &Founding, identity: &Identity) -> BTreeMap<NodeId, (String, Vec<Url>)> {
-    let founders = founding.founders().iter();
-    let described = founders
-        .map(|founder| (identity.members[&founder.name], (founder.name.clone(), founder.peer_urls.clone())));
-    described.collect()
-}
-
-fn start_peers(
+fn peers(
     config: &MemberConfig,
-    identity: &Identity,
-    members: &BTreeMap<NodeId, (String, Vec<Url>)>,
+    cluster: ClusterId,
     listeners: Vec<TcpListener>,
     inbox: &Arc<Inbox>,
-) -> Result<Peers, StartError> {
-    let peers = PeersConfig {
-        cluster: identity.cluster,
-        id: identity.id,
-        incarnation: identity.incarnation,
-        client_urls: config.client_urls.clone(),
-        members: members.clone(),
-    };
+) -> Result<(Peers, PeersLoop), StartError> {
+    let founders = config.founding.founders().iter();
+    let others = founders.filter(|founder| founder.name != config.name);
+    let others = others.map(|founder| (Arc::from(founder.name.as_str()), founder.peer_urls.clone()));
+    let peers = PeersConfig { name: config.name.as_str().into(), cluster, others: others.collect() };
     let inbox = inbox.clone();
     let deliver = Box::new(move |from, frame| inbox.frame(from, frame));
-    Peers::start(peers, listeners, deliver).map_err(StartError::System)
+    Peers::new(peers, listeners, deliver).map_err(StartError::System)
 }
 
 /// Opens ports. `purpose` is said if one cannot be had.

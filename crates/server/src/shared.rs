@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use synod_member::applier::Applier;
+use synod_member::identity::roster::Roster;
 use synod_member::voter::{Sequence, VoterStatus};
 use synod_paxos::config::ClusterId;
 use synod_paxos::node::NodeId;
@@ -15,10 +16,13 @@ use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 use tracing::{error, warn};
 
-use crate::cluster::Url;
+use crate::clock;
+use crate::cluster::Founding;
 use crate::handle::{WriteError, Written};
 use crate::inbox::Inbox;
 use crate::peers::Peers;
+use crate::repeats::Repeats;
+use crate::start_error::WAY_BACK;
 
 /// Why a member stopped by itself. It will not start again in this process.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -26,6 +30,9 @@ pub enum StopReason {
     /// The disk failed. What was written last may or may not be there, so nothing more is promised.
     #[error("the disk failed, so this member has stopped for good: {0}")]
     Disk(String),
+    /// The cluster refuses this member's disk: starting again does not help.
+    #[error("the cluster refuses this member: {0}. {WAY_BACK}")]
+    Refused(String),
     /// A bug was caught by an assertion.
     #[error("a bug was found, so this member has stopped: {0}")]
     Bug(String),
@@ -35,8 +42,13 @@ pub enum StopReason {
 pub(crate) struct Shared {
     pub(crate) cluster: ClusterId,
     pub(crate) id: NodeId,
-    /// Everybody: names and where their peers reach them.
-    pub(crate) members: BTreeMap<NodeId, (String, Vec<Url>)>,
+    pub(crate) name: String,
+    /// All members: names, and where their peers reach them.
+    pub(crate) founding: Founding,
+    /// Whose disk each member's is, once the cluster is founded.
+    pub(crate) roster: OnceLock<Roster>,
+    /// Where clients reach each member, by name, as far as it has said.
+    pub(crate) client_urls: Mutex<BTreeMap<String, Vec<String>>>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) waiters: Waiters,
     /// Locked by the applier's thread while it applies one item, by others only to take a view.
@@ -103,6 +115,7 @@ pub(crate) enum Trouble {
 #[derive(Debug, Default)]
 pub(crate) struct Troubles {
     now: Mutex<BTreeMap<Trouble, String>>,
+    logged: Mutex<Repeats>,
 }
 
 impl Troubles {
@@ -111,8 +124,10 @@ impl Troubles {
         let mut now = self.now.lock();
         match words {
             Some(words) => {
-                if !now.contains_key(&trouble) {
-                    warn!("{words}");
+                if !now.contains_key(&trouble)
+                    && let Some(line) = self.logged.lock().line(clock::now(), &words)
+                {
+                    warn!("{line}");
                 }
                 now.insert(trouble, words);
             }

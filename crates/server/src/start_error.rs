@@ -1,10 +1,11 @@
 //! Why a member did not start, in plain words and with the next step.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use synod_journal::{LockError, OpenError};
 use synod_member::checkpoint_files::LoadError;
+use synod_member::identity::directory::DirectoryError;
 use thiserror::Error;
 
 use crate::cluster::Url;
@@ -59,6 +60,21 @@ pub enum StartError {
          Restore the files journal-*, or remove the member and add a new one with an empty directory", .0.display()
     )]
     NoJournal(PathBuf),
+    /// It holds a journal or a checkpoint, but the founding roster is gone.
+    #[error(
+        "{} holds votes or a checkpoint, but its file {IDENTITY_FILE} names no roster: it does not say among which \
+         disks they count. Restore the file from a backup of this very directory, or choose another directory",
+        .0.display()
+    )]
+    NoRoster(PathBuf),
+    /// The cluster refused its disk in an earlier start.
+    #[error("the cluster refused the data directory {}: {reason}. {WAY_BACK}", path.display())]
+    Refused {
+        /// Which directory.
+        path: PathBuf,
+        /// What a member of the same roster said.
+        reason: String,
+    },
     /// It belongs to another member.
     #[error("the data directory {} belongs to member \"{found}\", not to \"{wanted}\"", path.display())]
     OtherMember {
@@ -126,17 +142,42 @@ pub enum StartError {
     },
 }
 
-impl From<LoadError> for StartError {
-    fn from(error: LoadError) -> StartError {
+impl StartError {
+    /// Why the directory at `path` cannot be used.
+    pub(crate) fn directory(path: &Path, error: DirectoryError) -> StartError {
+        let path = path.to_owned();
         match error {
-            LoadError::Disk { path, source } => StartError::Disk { path, source },
-            LoadError::Damaged { path, reason } => StartError::Checkpoint { path, reason },
+            DirectoryError::Disk(source) => StartError::Disk { path, source },
+            DirectoryError::Identity(reason) => {
+                StartError::Identity { path: path.join(IDENTITY_FILE), reason }
+            }
+            DirectoryError::NoIdentity => StartError::NoIdentity(path),
+            DirectoryError::NoJournal => StartError::NoJournal(path),
+            DirectoryError::NoRoster => StartError::NoRoster(path),
+            DirectoryError::Refused(reason) => StartError::Refused { path, reason },
+            DirectoryError::Checkpoint(LoadError::Disk { path, source }) => StartError::Disk { path, source },
+            DirectoryError::Checkpoint(LoadError::Damaged { path, reason }) => {
+                StartError::Checkpoint { path, reason }
+            }
+            DirectoryError::Journal(source) => StartError::Journal { path, source },
         }
+    }
+
+    /// Whether the cluster refuses the member's disk: starting again does not help.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, StartError::Refused { .. })
     }
 }
 
 /// The file that says whose data a directory holds.
-pub(crate) const IDENTITY_FILE: &str = "identity";
+const IDENTITY_FILE: &str = synod_member::identity::file::NAME;
+
+/// What an operator does whose member is refused.
+pub(crate) const WAY_BACK: &str = "A member whose disk has forgotten something must not vote with it: acknowledged \
+    writes could be lost. If the directory that the member used last still exists, start it on that one. Otherwise leave \
+    the member stopped: the others go on as long as more than half of the members run. Replacing a member is not \
+    possible in this version; a cluster that has lost more than half is founded anew, from a backup. If you know that the \
+    disk has lost nothing, `synod lift-refusal` lets it try again";
 
 fn port_reason(error: &io::Error) -> String {
     match error.kind() {

@@ -7,20 +7,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use synod_member::voter::{ReadFailure, ReadTicket, Voter, VoterOutput, WriteFailure};
+use synod_member::identity::roster::Roster;
+use synod_member::voter::{ReadFailure, ReadTicket, Voter, VoterOutput, VoterStatus, WriteFailure};
 use synod_paxos::durable::Token;
 use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
 use synod_paxos::time::Time;
 use tokio::sync::oneshot;
+use tracing::{info, warn};
 
 use crate::applier_loop::ApplierWork;
 use crate::checkpoint_loop::TransferWork;
 use crate::clock;
+use crate::data_dir::DataDir;
 use crate::handle::{ReadError, WriteError};
 use crate::inbox::{Burst, CheckpointDone, Request};
 use crate::journal_loop::JournalWork;
-use crate::shared::{Shared, Trouble};
+use crate::leader_watch::{LeaderNews, LeaderWatch};
+use crate::shared::{Shared, StopReason, Trouble};
+use crate::words;
 use crate::work_queue::WorkQueue;
 
 /// With more than this on its way to a disk that does not take it, frames are as good as lost.
@@ -67,21 +72,43 @@ impl Queues {
     }
 }
 
+/// Members by name, each with a reason in words.
+type Reasons = Vec<(String, String)>;
+
 /// The voter with what its thread keeps for it.
 pub(crate) struct VoterLoop {
     voter: Voter,
     shared: Arc<Shared>,
     queues: Arc<Queues>,
+    data_dir: Arc<DataDir>,
     readers: HashMap<ReadTicket, oneshot::Sender<Result<Slot, ReadError>>>,
     /// Peers that something was sent to in this burst.
-    touched: Vec<NodeId>,
+    touched: Vec<Arc<str>>,
+    /// What was last logged of the founding and of peers that are refused.
+    told: (Reasons, Reasons),
     /// The newest write, and since when one has been under way without a pause.
     unsynced: Option<(Token, Time)>,
+    leader_watch: LeaderWatch,
 }
 
 impl VoterLoop {
-    pub(crate) fn new(voter: Voter, shared: Arc<Shared>, queues: Arc<Queues>) -> VoterLoop {
-        VoterLoop { voter, shared, queues, readers: HashMap::new(), touched: Vec::new(), unsynced: None }
+    pub(crate) fn new(
+        voter: Voter,
+        shared: Arc<Shared>,
+        queues: Arc<Queues>,
+        data_dir: Arc<DataDir>,
+    ) -> VoterLoop {
+        VoterLoop {
+            voter,
+            shared,
+            queues,
+            data_dir,
+            readers: HashMap::new(),
+            touched: Vec::new(),
+            told: Default::default(),
+            unsynced: None,
+            leader_watch: LeaderWatch::new(clock::now()),
+        }
     }
 
     /// Runs until the inbox is closed.
@@ -107,6 +134,9 @@ impl VoterLoop {
             self.unsynced =
                 self.unsynced.filter(|(newest, _)| *newest > token).map(|(newest, _)| (newest, now));
         }
+        for (node, incarnation) in burst.registered.drain(..) {
+            self.voter.handle_registered(now, node, incarnation);
+        }
         if let Some(slot) = burst.applied {
             self.voter.handle_applied(now, slot);
         }
@@ -116,7 +146,7 @@ impl VoterLoop {
         let overloaded = self.overloaded();
         for (from, frame) in burst.frames.drain(..) {
             if !overloaded {
-                self.voter.handle_frame(now, from, frame);
+                self.voter.handle_frame(now, &from, frame);
             }
         }
         for request in burst.requests.drain(..) {
@@ -183,18 +213,80 @@ impl VoterLoop {
             self.carry_out(output);
         }
         for peer in self.touched.drain(..) {
-            self.shared.peers.flush(peer);
+            self.shared.peers.flush(&peer);
         }
         let status = self.voter.status();
+        self.tell_of_cluster(&status);
+        self.watch_leader(status.leader.map(|ballot| ballot.node));
         if let Some(ballot) = status.leader {
             self.shared.round.fetch_max(ballot.round, Ordering::Relaxed);
         }
         *self.shared.status.lock() = status;
     }
 
+    /// Logs what the founding waits for, and the peers that are refused, whenever that changes.
+    fn tell_of_cluster(&mut self, status: &VoterStatus) {
+        if (&status.missing, &status.strangers) == (&self.told.0, &self.told.1) {
+            return;
+        }
+        if status.missing != self.told.0 && !status.missing.is_empty() {
+            info!("{}", words::missing(&status.missing));
+        }
+        let news = status.strangers.iter().filter(|stranger| !self.told.1.contains(stranger));
+        for (name, reason) in news {
+            warn!(peer = name, "{name} {reason}");
+        }
+        self.told = (status.missing.clone(), status.strangers.clone());
+    }
+
+    /// Written here and now: nothing is voted before a roster is held, nor after a refusal.
+    fn hold(&mut self, roster: Roster) {
+        match self.data_dir.hold(roster.clone()) {
+            Ok(()) => {
+                let names: Vec<&str> = roster.members().keys().map(String::as_str).collect();
+                info!(cluster = %roster.cluster(), members = names.join(","), "the cluster is founded");
+                self.voter.handle_roster_held(clock::now(), roster);
+            }
+            Err(error) => self.shared.fail(StopReason::Disk(error.to_string())),
+        }
+    }
+
+    fn found(&self, roster: Roster) {
+        self.data_dir.checkpoints().found(roster.clone());
+        self.queues.applier.push(ApplierWork::Found(roster.clone()));
+        self.shared.roster.get_or_init(|| roster);
+    }
+
+    fn stop(&self, reason: String, remember: bool) {
+        if remember && let Err(error) = self.data_dir.refuse(&reason) {
+            return self.shared.fail(StopReason::Disk(error.to_string()));
+        }
+        self.shared.fail(StopReason::Refused(reason));
+    }
+
+    fn watch_leader(&mut self, leader: Option<NodeId>) {
+        let roster = self.shared.roster.get();
+        let name = |node| {
+            let name = roster.and_then(|roster| roster.name(node));
+            name.map_or_else(|| node.to_string(), str::to_owned)
+        };
+        match self.leader_watch.look(clock::now(), leader, name) {
+            Some(LeaderNews::Leads(line)) => info!("{line}"),
+            Some(LeaderNews::Missing(line)) => warn!("{line}"),
+            None => {}
+        }
+    }
+
     fn carry_out(&mut self, output: VoterOutput) {
         match output {
             VoterOutput::Send { to, frame } => self.send(&to, &frame),
+            VoterOutput::Introduce { to, frame } => self.send_to(&to, frame),
+            VoterOutput::Met { name, client_urls } => {
+                self.shared.client_urls.lock().insert(name, client_urls);
+            }
+            VoterOutput::HoldRoster(roster) => self.hold(roster),
+            VoterOutput::Founded(roster) => self.found(roster),
+            VoterOutput::Stop { reason, remember } => self.stop(reason, remember),
             VoterOutput::Persist { token, state, mark, records } => {
                 self.persist(token, JournalWork::Persist { token, state, mark, records });
             }
@@ -219,16 +311,22 @@ impl VoterLoop {
             }
             VoterOutput::GiveUpCheckpoint => self.queues.transfer.push(TransferWork::GiveUp),
             VoterOutput::Truncate { through } => self.queues.journal.push(JournalWork::Truncate { through }),
-            VoterOutput::Rejected { from, reason } => self.shared.peers.rejected(from, &reason),
+            VoterOutput::Rejected { from, reason } => self.shared.peers.rejected(&from, &reason),
         }
     }
 
     fn send(&mut self, to: &[NodeId], frame: &Bytes) {
-        for peer in to {
-            self.shared.peers.send(*peer, frame.clone());
-            if !self.touched.contains(peer) {
-                self.touched.push(*peer);
-            }
+        let shared = self.shared.clone();
+        let Some(roster) = shared.roster.get() else { return };
+        for name in to.iter().filter_map(|node| roster.name(*node)) {
+            self.send_to(name, frame.clone());
+        }
+    }
+
+    fn send_to(&mut self, name: &str, frame: Bytes) {
+        self.shared.peers.send(name, frame);
+        if !self.touched.iter().any(|touched| **touched == *name) {
+            self.touched.push(name.into());
         }
     }
 

@@ -95,6 +95,12 @@ fn text(bytes: &[u8]) -> String {
     text
 }
 
+/// What founding waits for.
+pub(crate) fn missing(missing: &[(String, String)]) -> String {
+    let names: Vec<String> = missing.iter().map(|(name, reason)| format!("{name} {reason}")).collect();
+    format!("the cluster is not founded yet, which needs every founder up once: {}", names.join("; "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +128,7 @@ mod tests {
     fn a_gap_is_a_no_op_and_garbage_is_no_panic() {
         let name = |member| format!("m{member}");
         assert_eq!(operations(&[], name), ["no-op"]);
-        let registration = Operation::Register(NodeId(3), synod_paxos::node::Incarnation(2));
+        let registration = Operation::Register(NodeId(3), synod_paxos::node::Incarnation::numbered(2));
         assert_eq!(operations(&[registration], name), ["Register mn3 #2"]);
         assert!(stored(&Bytes::from_static(b"\xff\xff")).starts_with("? "));
     }

@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use synod_server::cluster::{Founding, Url};
-use synod_server::member::{MemberConfig, RunningMember, StartError, Storage, listen};
+use synod_server::member::{MemberConfig, RunningMember, StartError, Storage, lift_refusal, listen};
 use synod_store::request::{Command, Put};
 
 const MEMBERS: &str = "a=http://127.0.0.1:1,b=http://127.0.0.1:2,c=http://127.0.0.1:3";
+const ALONE: &str = "a=http://127.0.0.1:1";
 
 fn start(directory: &Path, name: &str, token: &str, members: &str) -> Result<RunningMember, StartError> {
     let founding = Founding::parse(token, members).unwrap();
@@ -21,45 +22,84 @@ fn refused(directory: &Path, name: &str, token: &str, members: &str) -> String {
     start(directory, name, token, members).unwrap_err().to_string()
 }
 
-/// A directory that member `a` has used.
+/// A directory that member `a` has used, all alone: it holds a roster.
 fn used() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
-    start(directory.path(), "a", "token", MEMBERS).unwrap().stop();
+    start(directory.path(), "a", "token", ALONE).unwrap().stop();
+    let begun = std::time::Instant::now();
+    while !identity(directory.path()).contains("\nmember a ") {
+        assert!(begun.elapsed().as_secs() < 60, "{}", identity(directory.path()));
+        start(directory.path(), "a", "token", ALONE).unwrap().stop();
+    }
     directory
 }
 
+fn identity(directory: &Path) -> String {
+    fs::read_to_string(directory.join("identity")).unwrap()
+}
+
 fn start_number(directory: &Path) -> u64 {
-    let identity = fs::read_to_string(directory.join("identity")).unwrap();
-    let line = identity.lines().find_map(|line| line.strip_prefix("start ")).unwrap();
-    line.parse().unwrap()
+    let identity = identity(directory);
+    let newest = identity.lines().rev().find_map(|line| line.strip_prefix("start ")).unwrap();
+    newest.split_once(' ').unwrap().0.parse().unwrap()
 }
 
 #[test]
 fn every_start_is_counted_before_anything_else() {
     let directory = used();
-    assert_eq!(start_number(directory.path()), 1);
-    start(directory.path(), "a", "token", MEMBERS).unwrap().stop();
-    assert_eq!(start_number(directory.path()), 2);
+    let before = start_number(directory.path());
+    start(directory.path(), "a", "token", ALONE).unwrap().stop();
+    assert_eq!(start_number(directory.path()), before + 1);
 }
 
 #[test]
 fn a_directory_of_another_cluster_or_member_is_refused_and_the_message_says_whose_it_is() {
     let directory = used();
-    let other_token = refused(directory.path(), "a", "other", MEMBERS);
+    let before = identity(directory.path());
+    let other_token = refused(directory.path(), "a", "other", ALONE);
     assert!(other_token.contains("\"token\"") && other_token.contains("\"other\""), "{other_token}");
-    let other_name = refused(directory.path(), "b", "token", MEMBERS);
-    assert!(other_name.contains("member \"a\"") && other_name.contains("\"b\""), "{other_name}");
-    let fewer = refused(directory.path(), "a", "token", "a=http://127.0.0.1:1");
-    assert!(fewer.contains("members a, b, c") && fewer.contains("lists a"), "{fewer}");
-    assert_eq!(start_number(directory.path()), 1, "a refused start is none");
+    let more = refused(directory.path(), "a", "token", MEMBERS);
+    assert!(more.contains("members a") && more.contains("lists a, b, c"), "{more}");
+    let other_name = refused(directory.path(), "b", "token", "b=http://127.0.0.1:1");
+    assert!(other_name.contains("members a,") && other_name.contains("lists b"), "{other_name}");
+    assert_eq!(identity(directory.path()), before, "a refused start is none");
+}
+
+#[test]
+fn a_directory_that_holds_no_roster_may_be_used_for_another_founding() {
+    let directory = tempfile::tempdir().unwrap();
+    let waiting = start(directory.path(), "a", "token", MEMBERS).unwrap();
+    let id = waiting.id();
+    assert!(waiting.handle().status().leader.is_none());
+    waiting.stop();
+    assert!(!identity(directory.path()).contains("member"), "nothing was founded");
+    let alone = start(directory.path(), "x", "other", "x=http://127.0.0.1:1").unwrap();
+    assert_eq!(alone.id(), id, "the disk is the same");
+    alone.stop();
+}
+
+#[test]
+fn a_member_that_the_cluster_refused_does_not_start_until_that_is_lifted() {
+    let directory = used();
+    let content = identity(directory.path());
+    let content = &content[..content.find("checksum").unwrap()];
+    let refused_by = format!("{content}refused b says: it is old\n");
+    let checksum = crc32c::crc32c(refused_by.as_bytes());
+    fs::write(directory.path().join("identity"), format!("{refused_by}checksum {checksum:08x}\n")).unwrap();
+    let error = start(directory.path(), "a", "token", ALONE).unwrap_err();
+    assert!(error.is_refusal() && error.to_string().contains("it is old"), "{error}");
+    let path = directory.path().to_owned();
+    assert_eq!(lift_refusal(path.clone()).unwrap().as_deref(), Some("b says: it is old"));
+    assert_eq!(lift_refusal(path).unwrap(), None);
+    start(directory.path(), "a", "token", ALONE).unwrap().stop();
 }
 
 #[test]
 fn a_member_may_move_to_another_address_and_keeps_its_identity() {
     let directory = used();
-    let identity = |directory: &Path| start(directory, "a", "token", MEMBERS).unwrap().id();
-    let before = identity(directory.path());
-    let moved = MEMBERS.replace("127.0.0.1:2", "127.0.0.1:9");
+    let id = |directory: &Path| start(directory, "a", "token", ALONE).unwrap().id();
+    let before = id(directory.path());
+    let moved = ALONE.replace("127.0.0.1:1", "127.0.0.1:9");
     assert_eq!(start(directory.path(), "a", "token", &moved).unwrap().id(), before);
 }
 
@@ -68,9 +108,9 @@ fn a_damaged_or_edited_identity_is_refused() {
     let directory = used();
     let path = directory.path().join("identity");
     let text = fs::read_to_string(&path).unwrap();
-    for damaged in [text.replace("start 1", "start 0"), text.replace("name a", "name b"), String::new()] {
+    for damaged in [text.replace("start 1", "start 0"), text.replace("member a", "member b"), String::new()] {
         fs::write(&path, &damaged).unwrap();
-        let error = refused(directory.path(), "a", "token", MEMBERS);
+        let error = refused(directory.path(), "a", "token", ALONE);
         assert!(error.contains(path.to_str().unwrap()), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), damaged, "it is left as it was found");
     }
@@ -80,7 +120,7 @@ fn a_damaged_or_edited_identity_is_refused() {
 fn data_without_an_identity_is_not_taken_for_an_empty_directory() {
     let directory = used();
     fs::remove_file(directory.path().join("identity")).unwrap();
-    let error = start(directory.path(), "a", "token", MEMBERS).unwrap_err();
+    let error = start(directory.path(), "a", "token", ALONE).unwrap_err();
     assert!(matches!(error, StartError::NoIdentity(_)), "{error}");
 }
 
@@ -93,7 +133,7 @@ fn a_member_whose_journal_is_gone_does_not_start_with_an_empty_memory() {
             fs::remove_file(path).unwrap();
         }
     }
-    let error = start(directory.path(), "a", "token", MEMBERS).unwrap_err();
+    let error = start(directory.path(), "a", "token", ALONE).unwrap_err();
     assert!(matches!(error, StartError::NoJournal(_)), "{error}");
 }
 
@@ -102,7 +142,7 @@ fn leftovers_of_a_crash_are_removed() {
     let directory = used();
     let leftover = directory.path().join("checkpoint-00000000000000000007.tmp");
     fs::write(&leftover, "half").unwrap();
-    start(directory.path(), "a", "token", MEMBERS).unwrap().stop();
+    start(directory.path(), "a", "token", ALONE).unwrap().stop();
     assert!(!leftover.exists());
 }
 
@@ -117,7 +157,6 @@ fn a_directory_that_cannot_be_made_is_named() {
 
 /// A member alone, with a checkpoint: its directory and the checkpoint.
 fn with_checkpoint() -> (tempfile::TempDir, PathBuf) {
-    const ALONE: &str = "a=http://127.0.0.1:1";
     let directory = tempfile::tempdir().unwrap();
     let founding = Founding::parse("token", ALONE).unwrap();
     let storage = Storage::Directory(directory.path().to_owned());
@@ -149,13 +188,13 @@ fn with_checkpoint() -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn a_damaged_checkpoint_is_refused_and_named() {
     let (directory, checkpoint) = with_checkpoint();
-    start(directory.path(), "a", "token", "a=http://127.0.0.1:1").unwrap().stop();
+    start(directory.path(), "a", "token", ALONE).unwrap().stop();
     let whole = fs::read(&checkpoint).unwrap();
     let mut bent = whole.clone();
     *bent.last_mut().unwrap() ^= 1;
     for damaged in [bent, whole[..whole.len() - 1].to_vec(), Vec::new()] {
         fs::write(&checkpoint, damaged).unwrap();
-        let error = refused(directory.path(), "a", "token", "a=http://127.0.0.1:1");
+        let error = refused(directory.path(), "a", "token", ALONE);
         assert!(error.contains(checkpoint.to_str().unwrap()) && error.contains("damaged"), "{error}");
     }
 }

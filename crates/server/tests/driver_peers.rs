@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use synod_server::cluster::{Founder, Founding, Url};
-use synod_server::member::{MemberConfig, MemoryDisk, RunningMember, Storage, listen};
+use synod_server::member::{MemberConfig, MemoryDisk, RunningMember, StopReason, Storage, listen};
 use synod_store::request::{Command, Put};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -92,7 +92,7 @@ fn garbage_is_answered_by_closing_and_is_counted() {
         vec![0xff; 1000],
         framed(b"hello"),
         framed(&[0; 1000]),
-        framed(b"SYNOD/1\n and then nothing that makes sense"),
+        framed(b"SYNOD/2\n and then nothing that makes sense"),
         vec![0; 4],
         random,
     ];
@@ -112,8 +112,28 @@ fn strangers_who_say_nothing_are_bounded_and_closed_in_time() {
     assert_works(&member);
 }
 
+/// Waits until the status of `member` says so.
+fn wait_for_word(member: &RunningMember, word: &str) {
+    let begun = Instant::now();
+    loop {
+        let errors = member.handle().status().errors;
+        if errors.iter().any(|error| error.contains(word)) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it does not say {word:?}: {errors:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until `member` has stopped by itself, and says why.
+fn wait_for_end(member: &RunningMember) -> StopReason {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stopped = runtime.block_on(async { tokio::time::timeout(PATIENCE, member.stopped()).await });
+    stopped.expect("the member goes on")
+}
+
 #[test]
-fn members_of_two_clusters_refuse_each_other_and_both_work_on() {
+fn members_of_two_clusters_refuse_each_other() {
     let (first, second) = (loopback(), loopback());
     let addresses = [first.local_addr().unwrap(), second.local_addr().unwrap()];
     // The same addresses, two tokens: m0 of one cluster meets m1 of the other.
@@ -121,31 +141,45 @@ fn members_of_two_clusters_refuse_each_other_and_both_work_on() {
     let m1 = start(1, &founding("two", &addresses), second, MemoryDisk::new());
     wait_for_rejections(&m0, 2);
     wait_for_rejections(&m1, 2);
+    wait_for_word(&m0, "m1 has not answered");
     assert!(m0.handle().status().leader.is_none() && m1.handle().status().leader.is_none());
 }
 
 #[test]
-fn a_member_that_lost_its_disk_does_not_get_in_under_its_old_identity() {
+fn founding_waits_for_every_founder_and_status_names_the_missing_one() {
+    let listeners = [loopback(), loopback(), loopback()];
+    let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+    let founding = founding("late", &addresses);
+    let [first, second, third] = listeners;
+    let m0 = start(0, &founding, first, MemoryDisk::new());
+    let m1 = start(1, &founding, second, MemoryDisk::new());
+    wait_for_word(&m0, "m2 has not answered");
+    wait_for_word(&m1, "m2 has not answered");
+    assert_eq!(m0.handle().members().len(), 1, "the others' disks are not settled");
+    let m2 = start(2, &founding, third, MemoryDisk::new());
+    for member in [&m0, &m1, &m2] {
+        assert_works(member);
+        assert_eq!(member.handle().members().len(), 3);
+        assert!(member.handle().status().errors.is_empty());
+    }
+}
+
+#[test]
+fn a_member_that_lost_its_disk_is_refused_and_stops_while_the_others_work_on() {
     let listeners = [loopback(), loopback(), loopback()];
     let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
     let founding = founding("wiped", &addresses);
     let [first, second, third] = listeners;
-    let disk = MemoryDisk::new();
-    let m2 = start(2, &founding, third, disk.clone());
-    m2.stop();
+    let m2 = start(2, &founding, third, MemoryDisk::new());
     let m0 = start(0, &founding, first, MemoryDisk::new());
     let m1 = start(1, &founding, second, MemoryDisk::new());
-    // Its second start: the others get to know it.
-    let again = listen("peer", &founding.founders()[2].peer_urls).unwrap().remove(0);
-    let m2 = start(2, &founding, again, disk);
     assert_works(&m2);
     m2.stop();
 
-    let before = m0.peer_stats().rejected;
     let wiped = listen("peer", &founding.founders()[2].peer_urls).unwrap().remove(0);
     let wiped = start(2, &founding, wiped, MemoryDisk::new());
-    wait_for_rejections(&m0, before + 1);
+    let reason = wait_for_end(&wiped);
+    assert!(matches!(&reason, StopReason::Refused(why) if why.contains("another disk")), "{reason}");
     assert_works(&m0);
     assert_works(&m1);
-    drop(wiped);
 }

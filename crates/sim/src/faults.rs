@@ -39,12 +39,16 @@ pub enum Class {
     Pause,
     /// Disks that are slow, stuck, full or fail once.
     Disk,
-    /// Old records that rot or are overwritten, disks that are wiped.
+    /// Old records that rot or are overwritten, disks that are lost.
     Damage,
     /// Clocks that are wrong.
     Clock,
     /// Lost replies, slow readers, large requests.
     Client,
+    /// State machines that are slow or do nothing.
+    Applier,
+    /// Disks that are set back to an earlier copy.
+    Rollback,
 }
 
 impl Class {
@@ -62,6 +66,8 @@ impl Class {
         Class::Damage,
         Class::Clock,
         Class::Client,
+        Class::Applier,
+        Class::Rollback,
     ];
 }
 
@@ -104,12 +110,14 @@ impl Profile {
     ];
 
     fn allows(self, class: Class) -> bool {
-        use Class::{Clock, Clog, Crash, Cut, Damage, Delay, Disk, Duplicate, Loss, Pause, Replay};
+        use Class::{
+            Applier, Clock, Clog, Crash, Cut, Damage, Delay, Disk, Duplicate, Loss, Pause, Replay, Rollback,
+        };
         match self {
             Profile::Calm => false,
             Profile::Network => matches!(class, Loss | Duplicate | Delay | Replay | Clog | Cut),
-            Profile::Processes => matches!(class, Crash | Pause),
-            Profile::Disks => matches!(class, Disk | Damage | Crash),
+            Profile::Processes => matches!(class, Crash | Pause | Applier),
+            Profile::Disks => matches!(class, Disk | Damage | Rollback | Crash),
             Profile::Clocks => matches!(class, Clock | Pause | Delay),
             Profile::All | Profile::Beyond => true,
         }
@@ -144,6 +152,10 @@ pub enum Fault {
     SlowDisk(NodeId, u64),
     /// The disk does nothing.
     StuckDisk(NodeId),
+    /// The state machine takes so many times longer.
+    SlowApplier(NodeId, u64),
+    /// The state machine does nothing.
+    HungApplier(NodeId),
     /// No more than so many bytes fit.
     FullDisk(NodeId, u64),
     /// The sync after so many others fails, once.
@@ -154,8 +166,10 @@ pub enum Fault {
     FlipBit(NodeId),
     /// A write for somewhere else hits an old record.
     Misdirect(NodeId),
-    /// The disk is wiped.
-    Wipe(NodeId),
+    /// The disk is lost, and replaced by an empty one.
+    Replace(NodeId),
+    /// The disk is replaced by an earlier copy of itself.
+    Restore(NodeId),
     /// The clock jumps ahead by so many nanoseconds.
     Jump(NodeId, u64),
     /// The clock goes at this rate until the end.
@@ -163,40 +177,44 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Its class, the node that it strikes, if it is one, and what it is, for people.
+    fn portrait(&self) -> (Class, Option<NodeId>, String) {
+        let at = |class, node: &NodeId, text: &str| (class, Some(*node), text.to_owned());
+        match self {
+            Fault::Cut(name, links) => (Class::Cut, None, describe_links(&format!("cut ({name})"), links)),
+            Fault::Clog(links) => (Class::Clog, None, describe_links("clogged", links)),
+            Fault::Crash(node, death, Point::Now) => at(Class::Crash, node, &format!("crash ({death:?})")),
+            Fault::Crash(node, death, point) => {
+                at(Class::Crash, node, &format!("crash soon ({death:?}, {point:?})"))
+            }
+            Fault::CrashAll(death) => (Class::Crash, None, format!("everybody crashes ({death:?})")),
+            Fault::Pause(node) => at(Class::Pause, node, "paused"),
+            Fault::SlowDisk(node, times) => at(Class::Disk, node, &format!("disk {times} × slower")),
+            Fault::StuckDisk(node) => at(Class::Disk, node, "disk stuck"),
+            Fault::SlowApplier(node, times) => at(Class::Applier, node, &format!("applier {times} × slower")),
+            Fault::HungApplier(node) => at(Class::Applier, node, "applier hangs"),
+            Fault::FullDisk(node, _) => at(Class::Disk, node, "disk full"),
+            Fault::FailSync(node, _) => at(Class::Disk, node, "a sync will fail"),
+            Fault::FailOperation(node, _) => at(Class::Disk, node, "a disk operation will fail"),
+            Fault::FlipBit(node) => at(Class::Damage, node, "a bit of an old record flips"),
+            Fault::Misdirect(node) => at(Class::Damage, node, "a misdirected write hits an old record"),
+            Fault::Replace(node) => at(Class::Damage, node, "disk lost and replaced by an empty one"),
+            Fault::Restore(node) => at(Class::Rollback, node, "disk set back to an earlier copy"),
+            Fault::Jump(node, ahead) => {
+                at(Class::Clock, node, &format!("clock jumps {} ms ahead", ahead / MS))
+            }
+            Fault::Drift(node, rate) => at(Class::Clock, node, &format!("clock goes {rate} µs a second")),
+        }
+    }
+
     /// Its class.
     pub fn class(&self) -> Class {
-        match self {
-            Fault::Cut(..) => Class::Cut,
-            Fault::Clog(_) => Class::Clog,
-            Fault::Crash(..) | Fault::CrashAll(_) => Class::Crash,
-            Fault::Pause(_) => Class::Pause,
-            Fault::SlowDisk(..)
-            | Fault::StuckDisk(_)
-            | Fault::FullDisk(..)
-            | Fault::FailSync(..)
-            | Fault::FailOperation(..) => Class::Disk,
-            Fault::FlipBit(_) | Fault::Misdirect(_) | Fault::Wipe(_) => Class::Damage,
-            Fault::Jump(..) | Fault::Drift(..) => Class::Clock,
-        }
+        self.portrait().0
     }
 
     /// The node it strikes, if it is one.
     pub fn node(&self) -> Option<NodeId> {
-        match self {
-            Fault::Cut(..) | Fault::Clog(_) | Fault::CrashAll(_) => None,
-            Fault::Crash(node, ..)
-            | Fault::Pause(node)
-            | Fault::SlowDisk(node, _)
-            | Fault::StuckDisk(node)
-            | Fault::FullDisk(node, _)
-            | Fault::FailSync(node, _)
-            | Fault::FailOperation(node, _)
-            | Fault::FlipBit(node)
-            | Fault::Misdirect(node)
-            | Fault::Wipe(node)
-            | Fault::Jump(node, _)
-            | Fault::Drift(node, _) => Some(*node),
-        }
+        self.portrait().1
     }
 }
 
@@ -208,24 +226,7 @@ pub(crate) fn describe_links(verb: &str, links: &[Link]) -> String {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::Cut(name, cut) => f.write_str(&describe_links(&format!("cut ({name})"), cut)),
-            Fault::Clog(clogged) => f.write_str(&describe_links("clogged", clogged)),
-            Fault::Crash(_, death, Point::Now) => write!(f, "crash ({death:?})"),
-            Fault::Crash(_, death, point) => write!(f, "crash soon ({death:?}, {point:?})"),
-            Fault::CrashAll(death) => write!(f, "everybody crashes ({death:?})"),
-            Fault::Pause(_) => write!(f, "paused"),
-            Fault::SlowDisk(_, times) => write!(f, "disk {times} × slower"),
-            Fault::StuckDisk(_) => write!(f, "disk stuck"),
-            Fault::FullDisk(..) => write!(f, "disk full"),
-            Fault::FailSync(..) => write!(f, "a sync will fail"),
-            Fault::FailOperation(..) => write!(f, "a disk operation will fail"),
-            Fault::FlipBit(_) => write!(f, "a bit of an old record flips"),
-            Fault::Misdirect(_) => write!(f, "a misdirected write hits an old record"),
-            Fault::Wipe(_) => write!(f, "disk wiped"),
-            Fault::Jump(_, ahead) => write!(f, "clock jumps {} ms ahead", ahead / MS),
-            Fault::Drift(_, rate) => write!(f, "clock goes {rate} µs a second"),
-        }
+        f.write_str(&self.portrait().2)
     }
 }
 
@@ -338,7 +339,8 @@ impl Plan {
     }
 }
 
-/// Classes whose faults come and go, and how often one begins when they are frequent.
+/// Classes whose faults come and go, and how often one begins when they are frequent. A new one goes to the end: what is
+/// drawn for the others stays the same.
 const TIMED: &[(Class, u64)] = &[
     (Class::Clog, 700 * MS),
     (Class::Cut, 700 * MS),
@@ -347,6 +349,8 @@ const TIMED: &[(Class, u64)] = &[
     (Class::Disk, 700 * MS),
     (Class::Damage, 2_000 * MS),
     (Class::Clock, 1_000 * MS),
+    (Class::Applier, 1_000 * MS),
+    (Class::Rollback, 8_000 * MS),
 ];
 
 struct Draw<'a> {
@@ -371,6 +375,8 @@ impl Draw<'_> {
         match class {
             Class::Pause => 20 * MS + self.random.skewed(3_000 * MS),
             Class::Crash => 5 * MS + self.random.skewed(2_000 * MS),
+            // Whoever could tell may die meanwhile.
+            Class::Rollback => 5 * MS + self.random.skewed(500 * MS),
             Class::Clog => 50 * MS + self.random.skewed(3_000 * MS),
             _ => 100 * MS + self.random.skewed(4_000 * MS),
         }
@@ -402,6 +408,10 @@ impl Draw<'_> {
                 4 => Fault::FailSync(node, self.random.below(4)),
                 _ => Fault::FailOperation(node, self.random.below(12)),
             },
+            Class::Applier => match self.random.below(3) {
+                0 => Fault::HungApplier(node),
+                _ => Fault::SlowApplier(node, 1 << self.random.between(4, 12)),
+            },
             Class::Damage => {
                 if self.doomed.is_empty() {
                     return None;
@@ -410,9 +420,11 @@ impl Draw<'_> {
                 match self.random.below(5) {
                     0 | 1 => Fault::FlipBit(node),
                     2 | 3 => Fault::Misdirect(node),
-                    _ => Fault::Wipe(node),
+                    _ => Fault::Replace(node),
                 }
             }
+            Class::Rollback if self.doomed.is_empty() => return None,
+            Class::Rollback => Fault::Restore(*self.random.pick(self.doomed)),
             Class::Clock => match self.random.below(3) {
                 0 => Fault::Jump(node, self.random.skewed(10_000 * MS)),
                 1 => Fault::Jump(node, self.random.skewed(3_600_000 * MS)),

@@ -14,8 +14,10 @@ use synod_journal::format::segment_name;
 use synod_journal::{Identity, Journal, MemoryDisk, OpenError, Options, Recovered};
 use synod_member::applier::Applier;
 use synod_member::checkpoint::{CheckpointError, CheckpointLoader};
+use synod_member::identity::file::Identity as DiskIdentity;
+use synod_member::identity::roster::Roster;
 use synod_member::record;
-use synod_member::wire::{self, Hello};
+use synod_member::wire;
 use synod_paxos::config::ClusterId;
 use synod_paxos::node::{Incarnation, NodeId};
 use synod_store::request::{Command, Compact, DeleteRange, KeyRange, Put, Range};
@@ -28,7 +30,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every decoder that reads what others wrote.
 pub const TARGETS: &[Target] = &[
-    ("peer_hello", peer_hello),
+    ("identity", identity),
     ("peer_frame", peer_frame),
     ("journal", journal),
     ("journal_record", journal_record),
@@ -43,11 +45,12 @@ const IDENTITY: Identity = Identity { cluster: 7, node: 3 };
 /// So small that a few batches fill a segment.
 const SMALL: Options = Options { segment_bytes: 300 };
 
-/// A greeting has one spelling.
-pub fn peer_hello(bytes: &[u8]) {
-    for hello in [bytes.to_vec(), seal::hello(bytes)] {
-        if let Ok(decoded) = Hello::decode(&hello) {
-            assert_eq!(decoded.encode(), hello, "{decoded:?} was read from another spelling");
+/// What an identity file says is written again so that it reads the same.
+pub fn identity(bytes: &[u8]) {
+    for text in [String::from_utf8_lossy(bytes).into_owned(), seal::identity(bytes)] {
+        if let Ok(decoded) = DiskIdentity::decode(&text) {
+            let again = DiskIdentity::decode(&decoded.encode());
+            assert_eq!(again.as_ref(), Ok(&decoded), "read from {text:?}");
         }
     }
 }
@@ -112,7 +115,11 @@ pub fn journal_record(bytes: &[u8]) {
         assert_eq!(record::encode(&decoded), bytes, "{decoded:?} was read from another spelling");
     }
     if let Ok(decoded) = record::decode_state(bytes.clone()) {
-        assert_eq!(record::encode_state(&decoded), bytes, "{decoded:?} was read from another spelling");
+        assert_eq!(
+            record::encode_state(&decoded.0, decoded.1),
+            bytes,
+            "{decoded:?} was read from another spelling"
+        );
     }
 }
 
@@ -123,12 +130,19 @@ pub fn checkpoint(bytes: &[u8]) {
     }
 }
 
+/// Of the cluster whose checkpoints are read.
+fn roster() -> Roster {
+    let members = [("a".to_owned(), NodeId(IDENTITY.node)), ("b".to_owned(), NodeId(4))];
+    Roster::new(ClusterId(IDENTITY.cluster), members).expect("two disks under two names")
+}
+
 /// The whole checkpoint, written anew.
 fn load_checkpoint(pieces: &[&[u8]]) -> Result<Vec<u8>, CheckpointError> {
-    let cluster = ClusterId(IDENTITY.cluster);
-    let mut loader = CheckpointLoader::new(cluster);
+    let roster = roster();
+    let mut loader = CheckpointLoader::new(roster.clone());
     pieces.iter().try_for_each(|piece| loader.push(piece))?;
-    let applier = Applier::new(cluster, NodeId(IDENTITY.node), Incarnation(1), loader.finish()?);
+    let applier =
+        Applier::new(Some(roster), NodeId(IDENTITY.node), Incarnation::numbered(1), loader.finish()?);
     Ok(applier.checkpoint().parts().flatten().collect())
 }
 

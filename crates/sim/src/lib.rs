@@ -9,6 +9,7 @@ pub mod check;
 pub mod checkers;
 pub mod clients;
 pub mod clock;
+mod copies;
 pub mod diagram;
 pub mod faults;
 pub mod fuzz;

@@ -6,6 +6,7 @@ use synod_journal::MemoryDisk;
 use synod_paxos::node::NodeId;
 
 use crate::clock::Clock;
+use crate::copies::{Copies, Copy};
 use crate::program::{Program, Queue, WorkId};
 use crate::random::Random;
 
@@ -27,6 +28,33 @@ pub struct Doom {
     pub death: Death,
 }
 
+/// What does a program's work beside it: its disk, or its applier.
+#[derive(Debug)]
+pub struct Worker {
+    /// How many times longer everything takes.
+    pub slow: u64,
+    /// Reasons for it to do nothing.
+    pub stuck: u32,
+    /// What it was to do since then.
+    pub waiting: Vec<(Queue, WorkId)>,
+}
+
+impl Worker {
+    const IDLE: Worker = Worker { slow: 1, stuck: 0, waiting: Vec::new() };
+}
+
+/// Time in which nothing keeps a program from its work: it is not paused, and neither its disk nor its applier stands
+/// still.
+#[derive(Clone, Copy, Debug)]
+struct Stopwatch {
+    /// It showed this
+    shown: u64,
+    /// at this moment of simulated time,
+    since: u64,
+    /// and runs, or not.
+    runs: bool,
+}
+
 /// One machine of the world.
 #[derive(Debug)]
 pub struct Machine<P> {
@@ -36,6 +64,14 @@ pub struct Machine<P> {
     pub clock: Clock,
     /// Its disk.
     pub disk: MemoryDisk,
+    /// How often an empty disk has replaced its disk,
+    pub replaced: u64,
+    /// and how often it had when this one was put in: an earlier copy may be of an earlier disk.
+    pub generation: u64,
+    /// Whether an earlier copy has replaced its disk, which has forgotten what came after.
+    pub set_back: bool,
+    /// Earlier copies of its disk.
+    pub copies: Copies,
     /// Its program, if it runs.
     pub program: Option<P>,
     /// How often it was started: what was meant for an earlier run is dropped.
@@ -44,20 +80,21 @@ pub struct Machine<P> {
     pub held_down: u32,
     /// Reasons for it to be paused.
     pub paused: u32,
-    /// Reasons for its disk to be stuck.
-    pub stuck: u32,
-    /// How many times longer its disk takes.
-    pub slow: u64,
-    /// Work that waits for a stuck disk.
-    pub stuck_work: Vec<(Queue, WorkId)>,
+    /// What does the work of its disk.
+    pub writer: Worker,
+    /// What does the work of its state machine.
+    pub applier: Worker,
+    stopwatch: Stopwatch,
     /// How it will die soon.
     pub doom: Option<Doom>,
     /// Whether something that was synced long ago was damaged.
     pub damaged: bool,
-    /// Why it will never come back: its disk was damaged or wiped, and it refuses to take part.
+    /// Why it will not come back unless its disk is replaced: that was damaged, lost or set back.
     pub gone: Option<String>,
     /// When each queue is free again.
     pub free_at: BTreeMap<Queue, u64>,
+    /// When the last work of each queue is reported as done: reports arrive in the order of the work.
+    pub reported_at: BTreeMap<Queue, u64>,
     /// Sizes of the synced files some writes of the journal ago: what is in them is old.
     pub old: VecDeque<Vec<(String, usize)>>,
     /// Its own randomness.
@@ -68,41 +105,104 @@ pub struct Machine<P> {
 /// later batch says that it was synced.
 const WRITES_UNTIL_OLD: usize = 3;
 
+/// Bits of a disk's identity that are its first machine's address.
+const ADDRESS_BITS: u32 = 16;
+
 impl<P: Program> Machine<P> {
     /// A machine that is off, with an empty disk.
-    pub fn new(id: NodeId, clock: Clock, random: Random) -> Machine<P> {
+    pub fn new(id: NodeId, clock: Clock, random: Random, copies: Random) -> Machine<P> {
         Machine {
             id,
             clock,
             disk: MemoryDisk::new(),
+            replaced: 0,
+            generation: 0,
+            set_back: false,
+            copies: Copies::new(copies),
             program: None,
             boots: 0,
             held_down: 0,
             paused: 0,
-            stuck: 0,
-            slow: 1,
-            stuck_work: Vec::new(),
+            writer: Worker::IDLE,
+            applier: Worker::IDLE,
+            stopwatch: Stopwatch { shown: 0, since: 0, runs: true },
             doom: None,
             damaged: false,
             gone: None,
             free_at: BTreeMap::new(),
+            reported_at: BTreeMap::new(),
             old: VecDeque::new(),
             random,
         }
+    }
+
+    /// What does the work of a queue.
+    pub fn worker(&mut self, queue: Queue) -> &mut Worker {
+        match queue {
+            Queue::Apply => &mut self.applier,
+            Queue::Journal | Queue::Checkpoint | Queue::Transfer => &mut self.writer,
+        }
+    }
+
+    /// How long nothing has kept the program from its work, over all runs.
+    pub fn unhindered(&self, now: u64) -> u64 {
+        let Stopwatch { shown, since, runs } = self.stopwatch;
+        if runs { shown + (now - since) } else { shown }
+    }
+
+    /// At `now` something began or ceased to keep the program from its work.
+    pub fn keep_time(&mut self, now: u64) {
+        let runs = self.paused == 0 && self.writer.stuck == 0 && self.applier.stuck == 0;
+        self.stopwatch = Stopwatch { shown: self.unhindered(now), since: now, runs };
+    }
+
+    /// The identity for its disk, if that has none yet.
+    pub fn disk_id(&self) -> u128 {
+        let low = self.node_id().0;
+        let high = Random::new(low, "disk").number() | 1;
+        (u128::from(high) << 64) | u128::from(low)
+    }
+
+    /// The half of the disk's identity that names it in a roster.
+    pub fn node_id(&self) -> NodeId {
+        NodeId(self.id.0 + (self.generation << ADDRESS_BITS))
     }
 
     /// The program stops; the disk is left as this death leaves it.
     pub fn die(&mut self, death: Death) {
         self.program = None;
         self.doom = None;
-        self.stuck_work.clear();
+        self.writer.waiting.clear();
+        self.applier.waiting.clear();
         self.free_at.clear();
+        self.reported_at.clear();
         if death == Death::Power {
             let (kept, random) = (self.random.below(3), &mut self.random);
             let changes = usize::try_from(kept).expect("small").min(self.disk.unsynced_directory_changes());
             self.disk = self.disk.after_tearing_crash(changes, |_, unsynced| tear(random, unsynced));
         }
         self.disk.repair();
+    }
+
+    /// A copy is kept, of something that a disk with an identity holds.
+    pub fn keep_copy(&mut self) {
+        self.copies.keep(Copy::of(&self.disk, self.generation, self.damaged));
+    }
+
+    /// An empty disk, or an earlier copy, replaces its disk.
+    pub fn put_in(&mut self, copy: Option<Copy>) {
+        self.set_back = copy.is_some();
+        self.replaced += u64::from(copy.is_none());
+        let empty = || Copy { disk: MemoryDisk::new(), generation: self.replaced, damaged: false };
+        let Copy { disk, generation, damaged } = copy.unwrap_or_else(empty);
+        (self.disk, self.generation, self.damaged) = (disk, generation, damaged);
+        self.gone = None;
+        self.old.clear();
+    }
+
+    /// Whether its disk ever was anything else than what its programs made of it.
+    pub fn is_suspect(&self) -> bool {
+        self.damaged || self.set_back || self.replaced > 0
     }
 
     /// Remembers what is synced now.

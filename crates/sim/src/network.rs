@@ -39,6 +39,8 @@ pub struct Letter {
     pub from: NodeId,
     /// To whom.
     pub to: NodeId,
+    /// Which run of the receiver's program it was sent to.
+    pub run: u64,
     /// What.
     pub frame: Bytes,
 }

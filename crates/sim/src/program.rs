@@ -1,5 +1,6 @@
 //! What runs in the world: one node's program, between a network, a disk and clients.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
@@ -43,8 +44,13 @@ pub struct Boot {
     pub id: NodeId,
     /// Everybody.
     pub nodes: Vec<NodeId>,
-    /// Its disk: what the last run of it left there.
+    /// Its disk: what the last run of it left there, or an empty or earlier one if that was replaced.
     pub disk: MemoryDisk,
+    /// The identity for a disk that has none yet, never zero. The low 64 bits are the machine's address, plus 2^16 for
+    /// each time that an empty disk has replaced its disk: those of a first disk are the address.
+    pub disk_id: u128,
+    /// A random number of this start alone.
+    pub nonce: u64,
     /// Its clock.
     pub now: Time,
     /// Seed of its random waiting times, another one at every start.
@@ -86,6 +92,11 @@ pub enum Effect {
     },
     /// Tell the checkers.
     Fact(Fact),
+    /// Stop for good: the program has been refused by its cluster. The machine never starts again on this disk.
+    Stop {
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 /// What a client is told by a node.
@@ -267,6 +278,11 @@ pub enum Fact {
         /// Its ballot.
         ballot: Option<Ballot>,
     },
+    /// The node's disk durably holds the roster of its cluster. Told when it is adopted, and again after each start.
+    Roster {
+        /// By address, the node id of the disk that belongs there: the low 64 bits of its identity.
+        disks: BTreeMap<NodeId, NodeId>,
+    },
     /// A peer sent what no correct node sends.
     Rejected {
         /// Who.
@@ -329,6 +345,10 @@ pub trait Program: Debug + Sized {
     /// outside it reach some of them or are reached. If not, these are cut off entirely in the end.
     const BEARS_PARTIAL_LINKS: bool = true;
 
+    /// Whether it goes on when its disk was replaced by an empty one, or by an earlier copy. If not, the machine is gone
+    /// with its disk.
+    const REPLACES_DISKS: bool = false;
+
     /// What clients ask it for.
     const WORKLOAD: Workload;
 
@@ -372,6 +392,23 @@ pub trait Program: Debug + Sized {
 
     /// Of the whole state machine, to be compared with other nodes that have applied as much.
     fn state(&self) -> Digest;
+
+    /// Whether it is a member of its cluster: one that waits for the founding, or whose disk the cluster does not know, is
+    /// not.
+    fn takes_part(&self) -> bool {
+        true
+    }
+
+    /// Whether it would refuse the node at `of` as rolled back if that came back with `disk`: it has heard from an earlier
+    /// process of that disk that more was durable. The disk is a copy, which it may read and change.
+    fn tells_rollback(&self, _of: NodeId, _disk: &MemoryDisk) -> bool {
+        false
+    }
+
+    /// How long a request waits at most before it is answered, whatever happens; `None` if it may wait forever.
+    fn request_timeout(_setup: &Self::Setup) -> Option<Duration> {
+        None
+    }
 
     /// How long without a happy leader before a node offers itself.
     fn election_timeout(setup: &Self::Setup) -> Duration;

@@ -1,6 +1,7 @@
 //! The world: one thread, one queue of events, one seed.
 
 mod directing;
+mod disks;
 mod events;
 mod faulting;
 pub mod filter;
@@ -17,6 +18,8 @@ use synod_paxos::node::NodeId;
 use synod_paxos::quorum::FastQuorumSystem;
 
 use crate::check::Violation;
+use crate::checkers::answers::Answers;
+use crate::checkers::disks::Disks;
 use crate::checkers::executions::Executions;
 use crate::checkers::instances::Instances;
 use crate::checkers::ledger::Ledger;
@@ -149,6 +152,14 @@ pub struct World<P: Program> {
     next_message: u64,
     history: Vec<Call>,
     decided: BTreeMap<usize, u64>,
+    answers: Answers,
+    disks: Disks,
+    /// Whether all disks have held the roster.
+    founded: bool,
+    /// Whether no fault strikes any more.
+    calm: bool,
+    /// Whether machines that were set back start though not every other would tell.
+    untold: bool,
     ledger: Ledger,
     states: States,
     executions: Executions,
@@ -182,7 +193,8 @@ impl<P: Program> World<P> {
         let mut machines = BTreeMap::new();
         for (id, rate) in nodes.iter().zip(&plan.rates) {
             let clock = Clock::new(random.below(UPTIME_MAX), *rate);
-            machines.insert(*id, Machine::new(*id, clock, Random::new(seed, &format!("machine {id}"))));
+            let stream = |purpose| Random::new(seed, &format!("{purpose} {id}"));
+            machines.insert(*id, Machine::new(*id, clock, stream("machine"), stream("copies")));
         }
         let client = |id| (id, Client::new(id, operations, Random::new(seed, &format!("client {id}"))));
         let mut world = World {
@@ -206,6 +218,11 @@ impl<P: Program> World<P> {
             next_message: 0,
             history: Vec::new(),
             decided: BTreeMap::new(),
+            answers: Answers::default(),
+            disks: Disks::default(),
+            founded: false,
+            calm: false,
+            untold: false,
             ledger: Ledger::new(phase2).with_fast_rounds(P::is_fast, fast),
             states: States::default(),
             executions: Executions::default(),
@@ -218,6 +235,8 @@ impl<P: Program> World<P> {
             nodes: nodes.clone(),
         };
         for node in nodes {
+            let disk = world.machines[&node].node_id();
+            world.disks.insert(node, disk, false);
             world.at(0, Event::Boot { node });
         }
         for client in 1..=clients {
@@ -251,10 +270,11 @@ impl<P: Program> World<P> {
         self.machines[&node].gone.as_deref()
     }
 
-    /// Whether a node runs, or will when it is started: one whose disk was damaged refuses to.
+    /// Whether a node runs, or will when it is started: one whose disk was damaged refuses to, and one whose disk was set
+    /// back is refused.
     pub fn can_run(&self, node: NodeId) -> bool {
         let machine = &self.machines[&node];
-        machine.gone.is_none() && (machine.program.is_some() || !machine.damaged)
+        machine.gone.is_none() && !machine.set_back && (machine.program.is_some() || !machine.damaged)
     }
 
     /// What clients asked and were told.
@@ -408,6 +428,7 @@ fn tell(fact: &Fact) -> Option<String> {
         | Fact::Proposable { .. }
         | Fact::Applied { .. }
         | Fact::Executed { .. }
+        | Fact::Roster { .. }
         | Fact::Remembers(_) => {
             return None;
         }

@@ -72,6 +72,19 @@ fn a_log_is_safe_to_the_stated_depth() {
 }
 
 #[test]
+fn notices_and_reads_beyond_what_a_leader_holds_are_safe() {
+    explored("multi-paxos-truncated-3x2x3");
+    explored("multi-paxos-truncated-reads-3x1x2");
+}
+
+#[test]
+fn founding_never_makes_two_clusters_and_always_completes() {
+    for name in ["crash-3", "lost-disk-3", "late-answer-3", "3"] {
+        explored(&format!("founding-{name}"));
+    }
+}
+
+#[test]
 fn commands_without_a_leader_are_safe_though_they_are_recovered() {
     explored("egalitarian-3x2");
     explored("egalitarian-recovery-3x2");

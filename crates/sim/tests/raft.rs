@@ -30,7 +30,7 @@ fn entry(term: u64, word: &str) -> Entry<Word> {
 fn node(term: u64, log: &[Entry<Word>]) -> Raft<Word> {
     let start = Start {
         id: NodeId(1),
-        incarnation: Incarnation(1),
+        incarnation: Incarnation::numbered(1),
         nodes: (1..=5).map(NodeId).collect(),
         patience: PATIENCE,
         seed: 1,

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use futures::future::join_all;
+use synod_journal::filesystem::filesystem;
 use synod_server::api::{self, Limits};
 use synod_server::cluster::{Founding, Url};
 use synod_server::member::{MemberConfig, RunningMember, Storage, listen};
@@ -55,12 +56,13 @@ fn main() -> ExitCode {
         return runtime.block_on(be_member(name, &options));
     }
     fs::create_dir_all(&options.data_dir).unwrap();
-    let filesystem = filesystem(&options.data_dir);
-    if matches!(filesystem.as_str(), "tmpfs" | "ramfs") {
-        eprintln!("{} is in memory ({filesystem}): choose a directory on a disk", options.data_dir.display());
+    let filesystem = filesystem(&options.data_dir).unwrap();
+    if filesystem.in_memory {
+        let (directory, name) = (options.data_dir.display(), filesystem.name);
+        eprintln!("{directory} is in memory ({name}): choose a directory on a disk");
         return ExitCode::FAILURE;
     }
-    println!("filesystem {filesystem}, {} processors", std::thread::available_parallelism().unwrap());
+    println!("filesystem {}, {} processors", filesystem.name, std::thread::available_parallelism().unwrap());
     measure_sync(&options.data_dir);
     runtime.block_on(compare(&options));
     ExitCode::SUCCESS
@@ -79,17 +81,6 @@ async fn be_member(name: &str, options: &Options) -> ExitCode {
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     api::Clients::new(member.handle(), Limits::default()).serve(listener, std::future::pending()).await;
     ExitCode::FAILURE
-}
-
-/// The type of the filesystem that holds `path`: the longest mount point above it says so.
-fn filesystem(path: &Path) -> String {
-    let path = path.canonicalize().unwrap();
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-    let above = fields.filter(|fields| path.starts_with(fields[1]));
-    above
-        .max_by_key(|fields| fields[1].len())
-        .map_or_else(|| "unknown".to_owned(), |fields| fields[2].to_owned())
 }
 
 /// What one write of a small record and its sync take.

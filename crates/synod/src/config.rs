@@ -52,6 +52,10 @@ pub struct ServeOptions {
     /// Tells clusters apart that have the same members [default: synod-cluster]
     #[arg(long, env = "SYNOD_INITIAL_CLUSTER_TOKEN", value_name = "TOKEN")]
     initial_cluster_token: Option<String>,
+    /// "new" founds the cluster if it is not founded yet; "existing" only joins what other founders have founded. A
+    /// member of a founded cluster starts with either [default: new]
+    #[arg(long, env = "SYNOD_INITIAL_CLUSTER_STATE", value_name = "STATE")]
+    initial_cluster_state: Option<String>,
     /// How often members ask each other how they are, in milliseconds [default: 100]
     #[arg(long, env = "SYNOD_HEARTBEAT_INTERVAL", value_name = "MS")]
     heartbeat_interval: Option<u32>,
@@ -100,8 +104,10 @@ pub struct ServeConfig {
     pub advertise_client_urls: Vec<Url>,
     /// Where it listens for the others.
     pub listen_peer_urls: Vec<Url>,
-    /// Who the members are.
+    /// The members that the cluster is founded with.
     pub founding: Founding,
+    /// Whether this member may decide the founding.
+    pub founds: bool,
     /// How often members ask each other how they are.
     pub heartbeat_interval: Duration,
     /// How long without a leader before a member offers itself.
@@ -267,6 +273,17 @@ impl Layers<'_> {
         Ok(founding)
     }
 
+    /// Whether this member may decide the founding.
+    fn founds(&mut self) -> Result<bool, ConfigError> {
+        let state = |options: &ServeOptions| options.initial_cluster_state.clone();
+        let state = self.pick("initial-cluster-state", state, || "new".into());
+        match state.value.as_str() {
+            "new" => Ok(true),
+            "existing" => Ok(false),
+            other => Err(state.wrong(format!("\"{other}\" is neither \"new\" nor \"existing\""))),
+        }
+    }
+
     /// Heartbeat interval and election timeout.
     fn timing(&mut self) -> Result<(Duration, Duration), ConfigError> {
         let heartbeat = self.pick("heartbeat-interval", |options| options.heartbeat_interval, || 100);
@@ -358,6 +375,7 @@ impl ServeConfig {
         let peers = l.pick("listen-peer-urls", peers, || "http://localhost:2380".into());
         let listen_peer_urls = peers.urls()?;
         let founding = l.founding(&name, &listen_peer_urls)?;
+        let founds = l.founds()?;
         let (heartbeat_interval, election_timeout) = l.timing()?;
         let limits = l.limits()?;
         let checkpoint = l.pick(
@@ -373,6 +391,7 @@ impl ServeConfig {
             listen_client_urls,
             listen_peer_urls,
             founding,
+            founds,
             heartbeat_interval,
             election_timeout,
             checkpoint_bytes: checkpoint.value.into(),

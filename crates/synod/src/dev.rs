@@ -12,7 +12,7 @@ use synod_server::member::{MemberConfig, MemoryDisk, RunningMember, StartError, 
 use tokio::task::JoinSet;
 
 use crate::config::LogFormat;
-use crate::serve::{ClientPorts, READY_TIME, StopSignals};
+use crate::serve::{ClientPorts, READY_TIME, StopSignals, stop_in_time};
 use crate::{block_on, logging, textbook};
 
 pub(crate) const EXAMPLES: &str = "\
@@ -61,7 +61,7 @@ pub(crate) fn run(options: &DevOptions) -> ExitCode {
         return ExitCode::from(2);
     }
     logging::start(&options.log_level, LogFormat::Text);
-    block_on(async {
+    let code = block_on(async {
         let ended = match options.protocol {
             Some(protocol) => textbook::run(protocol, options).await,
             None => dev(options).await,
@@ -69,11 +69,13 @@ pub(crate) fn run(options: &DevOptions) -> ExitCode {
         match ended {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => {
-                eprintln!("synod dev: {reason}");
+                logging::say(&format!("synod dev: {reason}"));
                 ExitCode::FAILURE
             }
         }
-    })
+    });
+    logging::finish();
+    code
 }
 
 async fn dev(options: &DevOptions) -> Result<(), String> {
@@ -101,12 +103,12 @@ async fn dev(options: &DevOptions) -> Result<(), String> {
         reason = clients.failed() => Err(reason),
     };
     clients.close().await;
-    let stopping = tokio::task::spawn_blocking(move || {
+    let stopped = stop_in_time(move || {
         for (.., member) in members {
             member.stop();
         }
     });
-    stopping.await.map_err(|error| error.to_string())?;
+    let ended = ended.and(stopped.await);
     if ended.is_ok() {
         println!("stopped");
     }

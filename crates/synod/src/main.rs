@@ -5,6 +5,8 @@ mod check;
 mod client;
 mod config;
 mod dev;
+mod lift_refusal;
+mod line_queue;
 mod logging;
 mod serve;
 mod sim;
@@ -19,6 +21,7 @@ use check::CheckOptions;
 use client::ClientCommand;
 use config::ServeOptions;
 use dev::DevOptions;
+use lift_refusal::LiftRefusalOptions;
 use sim::SimOptions;
 
 const EXAMPLES: &str = "\
@@ -42,6 +45,9 @@ enum Command {
     /// Runs one member of a cluster
     #[command(after_help = serve::EXAMPLES)]
     Serve(Box<ServeOptions>),
+    /// Lets a member start again whose data directory the cluster refused
+    #[command(after_help = lift_refusal::EXAMPLES)]
+    LiftRefusal(LiftRefusalOptions),
     /// Runs a whole cluster in one process, to try things out
     #[command(after_help = dev::EXAMPLES)]
     Dev(DevOptions),
@@ -66,6 +72,7 @@ fn main() -> ExitCode {
             let (_, matches) = matches.subcommand().expect("the command was taken from it");
             serve::run(*options, matches)
         }
+        Command::LiftRefusal(options) => lift_refusal::run(options),
         Command::Dev(options) => dev::run(&options),
         Command::Check(options) => check::run(&options),
         Command::Sim(options) => sim::run(&options),

@@ -96,7 +96,7 @@ pub struct SimOptions {
     /// may be wrong
     #[arg(long, default_value = "all", value_parser = parse_profile())]
     profile: Profile,
-    /// Leave out these classes of faults: loss, duplicate, delay, replay, clog, cut, crash, pause, disk, damage, clock, client
+    /// Leave out these classes of faults: loss, duplicate, delay, replay, clog, cut, crash, pause, disk, damage, clock, client, applier, rollback
     #[arg(long, value_name = "CLASSES", value_delimiter = ',', value_parser = parse_class)]
     without: Vec<Class>,
     /// Keep only these faults of the one seed's plan, by number, or `none`

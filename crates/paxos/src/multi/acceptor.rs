@@ -84,7 +84,12 @@ impl<C: Command> Acceptor<C> {
         }
         let promise_raised = ballot > self.promised;
         let promised = std::mem::replace(&mut self.promised, ballot);
-        let chosen = if mutant!(TruncatedReportedAsNothing) { Slot::ZERO } else { learner.through() };
+        // What is known to be chosen and not held is reported as the vote that is there: others may need it.
+        let chosen = match () {
+            () if mutant!(TruncatedReportedAsNothing) => Slot::ZERO,
+            () if mutant!(KnownReportedAsChosen) => learner.heard(),
+            () => learner.through(),
+        };
         mark!(TruncatedSlotReported if learner.truncated() >= from);
         let first = from.max(chosen.next());
         let mut reports: BTreeMap<Slot, Report<C>> =

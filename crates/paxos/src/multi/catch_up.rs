@@ -10,25 +10,32 @@ use crate::node::NodeId;
 use crate::slot::Slot;
 
 impl<C: Command> Core<C> {
-    /// Asks `source` for what is missing, unless a request is already under way.
-    pub(super) fn fetch_if_behind(&mut self, source: NodeId) {
-        if mutant!(NeverFetches) || source == self.id || self.fetching || !self.learner.is_behind() {
+    /// Asks for what is missing, unless a request is already under way: `teller`, or a member that says it holds what
+    /// `teller` has not said it holds. A leader's notice may speak of slots that the leader lacks itself.
+    pub(super) fn fetch_if_behind(&mut self, teller: NodeId) {
+        if mutant!(NeverFetches) || self.fetching || !self.learner.is_behind() {
+            return;
+        }
+        let from = self.learner.through().next();
+        let held_elsewhere =
+            self.election.is_held(from) && !self.election.holders(from).any(|node| node == teller);
+        let source = self.election.best_source(from).filter(|_| held_elsewhere).unwrap_or(teller);
+        if source == self.id {
             return;
         }
         self.fetching = true;
-        let from = self.learner.through().next();
         self.send(source, Message::Fetch { from });
     }
 
     /// Tells what is chosen from `from` on, as much as fits one message. One member's word is enough: it
-    /// tells only what it knows to be chosen.
+    /// tells only what it knows to be chosen. That may lie above slots that it lacks itself.
     pub(super) fn handle_fetch(&mut self, asker: NodeId, from: Slot) {
         let mut entries = Vec::new();
         let mut bytes = 0;
         if from > self.learner.truncated() {
             for (slot, entry) in self.learner.chosen_from(from) {
                 let consecutive = slot.0 == from.0 + entries.len() as u64;
-                if !consecutive || slot > self.learner.through() || bytes >= self.catch_up_bytes {
+                if !consecutive || bytes >= self.catch_up_bytes {
                     break;
                 }
                 bytes += entry.size() + 64;
@@ -62,7 +69,11 @@ impl<C: Command> Core<C> {
         }
         if truncated > self.learner.through() {
             mark!(FetchedSlotTruncated);
-            self.out.push_back(Output::CheckpointNeeded { from: source, truncated });
+            let next = self.learner.through().next();
+            // As long as another holds the slot in its log, it is asked at the end of the round.
+            if !self.election.holders(next).any(|node| node != source) {
+                self.out.push_back(Output::CheckpointNeeded { from: source, truncated });
+            }
         } else if self.learner.through() > before {
             // Only news leads to another request: a duplicate that did would multiply for ever.
             self.fetch_if_behind(source);
@@ -106,6 +117,7 @@ impl<C: Command> Core<C> {
         );
         self.learner.truncate(through);
         self.acceptor.truncate(through);
+        self.holding.handle_checkpoint(through);
     }
 
     /// Another member's checkpoint through `slot` is durable here. Promise and later votes stay.
@@ -128,6 +140,7 @@ impl<C: Command> Core<C> {
             self.learner.truncate(slot);
         }
         self.acceptor.truncate(if mutant!(InstallDropsVotes) { Slot::MAX } else { slot });
+        self.holding.handle_checkpoint(slot);
         self.delivered = slot;
         self.fetching = false;
         true

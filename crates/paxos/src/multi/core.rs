@@ -6,20 +6,21 @@
 use std::collections::VecDeque;
 
 use synod_probe::{mark, mutant};
-use thiserror::Error;
 
 use crate::ballot::Ballot;
 use crate::durable::{Gate, Sealed, Token};
 use crate::membership::Membership;
 use crate::multi::acceptor::{Acceptor, Answer};
-use crate::multi::election::{Election, Leading, PreCheck};
+use crate::multi::election::{Election, PreCheck};
 use crate::multi::entry::{Command, Entry};
+use crate::multi::holding::Holding;
 use crate::multi::leader::{Leader, Proposal, Recovery, Window};
 use crate::multi::learner::Learner;
-use crate::multi::message::{Health, Message, Promise, Report};
+use crate::multi::message::{Message, Promise};
 use crate::multi::reads::{Confirmations, Readers, Ticket};
 use crate::multi::record::{HardState, Record, Recovered};
 use crate::multi::recovery::remember;
+use crate::multi::rejection::{self, Rejection};
 use crate::node::{Incarnation, NodeId};
 use crate::slot::Slot;
 
@@ -65,52 +66,6 @@ pub enum Output<C> {
     },
 }
 
-/// Why a message was refused: a peer's garbage or misbehaviour, never a reason to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Rejection {
-    /// The sender is not of this configuration.
-    #[error("{0} is no member of this configuration")]
-    Stranger(NodeId),
-    /// Only the owner of a ballot speaks for it.
-    #[error("{from} speaks for {ballot}, which is not its own")]
-    NotItsBallot {
-        /// Who sent it.
-        from: NodeId,
-        /// The ballot used.
-        ballot: Ballot,
-    },
-    /// A round nobody could have reached.
-    #[error("ballot {0} is beyond any that could have been used")]
-    BallotTooHigh(Ballot),
-    /// A slot that does not exist, or one absurdly far ahead.
-    #[error("{slot} is out of reach: chosen through {heard}")]
-    SlotOutOfReach {
-        /// Which slot.
-        slot: Slot,
-        /// The last slot anybody said is chosen.
-        heard: Slot,
-    },
-    /// A promise whose contents contradict its ballot or order.
-    #[error("the promise of {ballot} by {from} contradicts itself")]
-    BadPromise {
-        /// Who sent it.
-        from: NodeId,
-        /// The ballot promised.
-        ballot: Ballot,
-    },
-    /// A read of somebody who is no member.
-    #[error("{from} asks or answers for the reads of {node}, which is no member")]
-    StrangersRead {
-        /// Who sent it.
-        from: NodeId,
-        /// Whose read it is.
-        node: NodeId,
-    },
-}
-
-/// How far ahead of the chosen prefix a slot may be before it is taken for garbage.
-pub const SLOTS_AHEAD_MAX: u64 = 1 << 20;
-
 /// Acceptor, learner and, at times, leader of one node, with the messages and writes between them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Core<C> {
@@ -129,11 +84,14 @@ pub struct Core<C> {
     pub(super) used_token: Token,
     pub(super) open_write: Option<Token>,
     pub(super) records: Vec<Record<C>>,
-    pub(super) commit_recorded: Slot,
+    pub(super) holding: Holding,
     pub(super) commit_sent: Slot,
     pub(super) delivered: Slot,
     pub(super) refused: bool,
     pub(super) stalled: bool,
+    pub(super) gives_way: bool,
+    /// The ballot with which it led when the last round ended, if some acceptor had promised more.
+    pub(super) outbid: Option<Ballot>,
     pub(super) catch_up_bytes: usize,
     pub(super) fetching: bool,
     pub(super) out: VecDeque<Output<C>>,
@@ -163,7 +121,7 @@ impl<C: Command> Core<C> {
             window,
             used: state.used,
             acceptor,
-            commit_recorded: learner.through(),
+            holding: Holding::new(learner.through()),
             commit_sent: Slot::ZERO,
             delivered: recovered.checkpoint,
             learner,
@@ -178,6 +136,8 @@ impl<C: Command> Core<C> {
             records: Vec::new(),
             refused: false,
             stalled: false,
+            gives_way: false,
+            outbid: None,
             catch_up_bytes: 1 << 20,
             fetching: false,
             out: VecDeque::new(),
@@ -187,6 +147,11 @@ impl<C: Command> Core<C> {
     /// This node.
     pub fn id(&self) -> NodeId {
         self.id
+    }
+
+    /// The configuration it takes part in.
+    pub fn membership(&self) -> &Membership {
+        &self.membership
     }
 
     /// What this node knows to be chosen.
@@ -255,6 +220,7 @@ impl<C: Command> Core<C> {
             "{token:?} is reported durable before it was given out"
         );
         self.gate.persisted(token);
+        self.holding.handle_persisted(token);
         self.release();
     }
 
@@ -320,9 +286,10 @@ impl<C: Command> Core<C> {
         self.ask_for_reads();
         self.deliver();
         if let Some(token) = self.open_write.take() {
-            if self.commit_recorded < self.learner.through() {
-                self.commit_recorded = self.learner.through();
-                self.records.push(Record::Commit { through: self.commit_recorded });
+            let through = self.learner.through();
+            if self.holding.lacks(through) {
+                self.holding.record(token, through);
+                self.records.push(Record::Commit { through });
             }
             let state = self.hard_state();
             self.out.push_back(Output::Persist { token, state, records: std::mem::take(&mut self.records) });
@@ -346,7 +313,8 @@ impl<C: Command> Core<C> {
     /// # Errors
     /// A [`Rejection`] if no correct node could have sent it. It has then changed nothing.
     pub fn handle_message(&mut self, from: NodeId, message: Message<C>) -> Result<(), Rejection> {
-        self.check(from, &message)?;
+        let collecting = self.leader.as_ref().filter(|leader| !leader.is_leading()).map(Leader::ballot);
+        rejection::check(&self.membership, self.learner.heard(), collecting, from, &message)?;
         match message {
             Message::Prepare { ballot, from: first } => self.handle_prepare(from, ballot, first),
             Message::Promise(promise) => self.handle_promise(from, promise),
@@ -372,9 +340,11 @@ impl<C: Command> Core<C> {
             }
             Message::HeartbeatReply { round, health } => {
                 self.election.handle_reply(from, round, health);
-                self.learner.hear(health.chosen);
+                self.learner.hear(health.knows);
                 self.yield_to_higher();
-                self.fetch_if_behind(from);
+                if health.holds > self.learner.through() {
+                    self.fetch_if_behind(from);
+                }
             }
             Message::PreCheck { ballot } => self.handle_pre_check(from, ballot),
             Message::PreCheckReply { ballot, granted, promised } => {
@@ -386,63 +356,6 @@ impl<C: Command> Core<C> {
             Message::ReadIndexReply { read, slot } => self.handle_read_index_reply(read, slot),
         }
         Ok(())
-    }
-
-    fn check(&self, from: NodeId, message: &Message<C>) -> Result<(), Rejection> {
-        if !self.membership.contains(from) {
-            return Err(Rejection::Stranger(from));
-        }
-        let spoken = message.speaks_for();
-        if let Some(ballot) = spoken.filter(|ballot| ballot.node != from) {
-            return Err(Rejection::NotItsBallot { from, ballot });
-        }
-        if let Some(ballot) = spoken.or(message.mentions()).filter(|ballot| ballot.round > Ballot::ROUND_MAX)
-        {
-            return Err(Rejection::BallotTooHigh(ballot));
-        }
-        let heard = self.learner.heard();
-        let (lowest, highest) = message.slots();
-        if highest > Slot::MAX || lowest == Some(Slot::ZERO) {
-            return Err(Rejection::SlotOutOfReach { slot: highest, heard });
-        }
-        match message {
-            Message::Accept { slot, .. } if self.is_out_of_reach(*slot) => {
-                Err(Rejection::SlotOutOfReach { slot: *slot, heard })
-            }
-            Message::Promise(promise) => self.check_promise(from, promise),
-            Message::ReadIndex { read } | Message::ReadIndexReply { read, .. }
-                if !self.membership.contains(read.node) =>
-            {
-                Err(Rejection::StrangersRead { from, node: read.node })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn is_out_of_reach(&self, slot: Slot) -> bool {
-        slot.0 > self.learner.heard().0.saturating_add(SLOTS_AHEAD_MAX)
-    }
-
-    fn check_promise(&self, from: NodeId, promise: &Promise<C>) -> Result<(), Rejection> {
-        let ordered = promise.reports.is_sorted_by(|(a, _), (b, _)| a < b);
-        let above = promise
-            .reports
-            .first()
-            .is_none_or(|(slot, _)| *slot >= promise.from && *slot > promise.chosen && *slot != Slot::ZERO);
-        let near = promise.reports.last().is_none_or(|(slot, _)| {
-            slot.0 <= promise.chosen.max(self.learner.heard()).0.saturating_add(SLOTS_AHEAD_MAX)
-        });
-        // A promise repeated after this leader's own proposals reports them; it comes too late to count.
-        let late = self.leader.as_ref().is_none_or(|l| l.ballot() != promise.ballot || l.is_leading());
-        let below = promise.reports.iter().all(|(_, report)| match report {
-            Report::Vote(vote) => vote.ballot < promise.ballot,
-            Report::Chosen(_) => true,
-        });
-        if ordered && above && near && (below || late) {
-            Ok(())
-        } else {
-            Err(Rejection::BadPromise { from, ballot: promise.ballot })
-        }
     }
 
     // ---- acceptor ---------------------------------------------------------------------------------
@@ -491,60 +404,7 @@ impl<C: Command> Core<C> {
         (self.promise_token <= self.gate.durable()).then(|| self.acceptor.promised())
     }
 
-    fn health(&self) -> Health {
-        let leads = self.leader.as_ref().filter(|leader| leader.is_leading()).map(Leader::ballot);
-        Health {
-            promised: self.durable_promise(),
-            leader: leads.or(self.election.leader()),
-            happy: self.election.is_happy(),
-            chosen: self.learner.through(),
-            stalled: self.stalled,
-        }
-    }
-
     // ---- leadership -------------------------------------------------------------------------------
-
-    /// Ends a round of heartbeats and starts the next. A leader that some acceptor outbid, but that still
-    /// has its quorum, goes above it: one acceptor with a higher promise does not depose it.
-    pub fn end_round(&mut self) {
-        let leading = self.leader.as_ref().map(|leader| Leading {
-            ballot: leader.ballot(),
-            complete: leader.is_leading(),
-            own_promise: self.durable_promise() == Some(leader.ballot()),
-            stalled: self.stalled,
-        });
-        let round = self.election.end_round(leading, self.membership.acceptors());
-        self.yield_to_higher();
-        let commit = self
-            .leader
-            .as_ref()
-            .filter(|leader| leader.is_leading())
-            .map(|leader| (leader.ballot(), self.learner.through()));
-        self.broadcast(Message::Heartbeat { round, commit });
-        if let Some((source, chosen)) = self.election.best_source() {
-            self.learner.hear(chosen);
-            self.fetching = false;
-            self.fetch_if_behind(source);
-        }
-        if let Some(leading) = leading.filter(|_| self.election.is_happy())
-            && (self.election.is_outbid(leading.ballot) || self.acceptor.promised() > leading.ballot)
-        {
-            mark!(LeaderWentHigher);
-            let ballot = self.election.next_ballot();
-            self.campaign(ballot);
-        }
-    }
-
-    /// Whether this node should offer itself, by what the last round showed.
-    pub fn may_campaign(&self) -> bool {
-        let preparing = self.leader.as_ref().is_some_and(|leader| !leader.is_leading());
-        !self.stalled && !preparing && self.election.may_campaign(self.membership.acceptors())
-    }
-
-    /// The driver's judgement of its disk and its applier: a stalled node does not lead if another can.
-    pub fn set_stalled(&mut self, stalled: bool) {
-        self.stalled = stalled;
-    }
 
     /// Asks whether a higher ballot would be promised. Changes nothing durable anywhere.
     pub fn pre_check(&mut self) {
@@ -620,6 +480,15 @@ impl<C: Command> Core<C> {
         self.handle_prepare(self.id, ballot, from);
     }
 
+    /// Runs phase 1 again for what no connected member holds, among connected members. A promise of another may speak of
+    /// a prefix that this node will never get.
+    pub fn campaign_among_connected(&mut self) {
+        self.campaign(self.election.next_ballot());
+        if let Some(leader) = &mut self.leader {
+            leader.count_connected_only();
+        }
+    }
+
     /// Sends again what was not answered: lost messages are nothing but late ones.
     pub fn resend(&mut self) {
         if mutant!(NothingSentAgain) {
@@ -639,8 +508,8 @@ impl<C: Command> Core<C> {
     }
 
     fn resend_proposals(&mut self) {
+        let Some((ballot, commit)) = self.notice() else { return };
         let Some(leader) = &self.leader else { return };
-        let (ballot, commit) = (leader.ballot(), self.learner.through());
         let mut messages = Vec::new();
         for node in self.membership.others(self.id) {
             if !self.membership.acceptors().contains(node) {
@@ -658,7 +527,11 @@ impl<C: Command> Core<C> {
 
     fn handle_promise(&mut self, from: NodeId, promise: Promise<C>) {
         let acceptors = self.membership.acceptors();
+        let connected = from == self.id || self.election.connected().contains_key(&from);
         let Some(leader) = &mut self.leader else { return };
+        if leader.counts_connected_only() && !connected {
+            return;
+        }
         let Some(recovery) = leader.handle_promise(from, promise, acceptors, &self.learner, &self.window)
         else {
             return;
@@ -676,9 +549,11 @@ impl<C: Command> Core<C> {
             self.propose_slot(proposal);
         }
         // Everybody hears of the new leader at once, not at the end of a round: nobody else need offer itself.
-        if let Some(ballot) = self.leader.as_ref().map(Leader::ballot) {
-            let (round, through) = (self.election.round(), self.learner.through());
-            self.broadcast(Message::Heartbeat { round, commit: Some((ballot, through)) });
+        if let Some(commit) = self.notice() {
+            let round = self.election.round();
+            // A base may lie below what this node told of as an earlier leader.
+            self.commit_sent = self.commit_sent.min(commit.1);
+            self.broadcast(Message::Heartbeat { round, commit: Some(commit) });
         }
         if let Some((chosen, source)) = recovery.chosen {
             self.learner.hear(chosen);
@@ -712,9 +587,8 @@ impl<C: Command> Core<C> {
 
     /// Phase 2a. The leader's disk works beside its followers': its own vote is a message to itself.
     fn propose_slot(&mut self, proposal: Proposal<C>) {
-        let Some(ballot) = self.leader.as_ref().map(Leader::ballot) else { return };
+        let Some((ballot, commit)) = self.notice() else { return };
         let Proposal { slot, entry } = proposal;
-        let commit = self.learner.through();
         self.commit_sent = commit;
         self.broadcast(Message::Accept { ballot, slot, entry: entry.clone(), commit });
         self.handle_accept(self.id, ballot, slot, entry);
@@ -748,7 +622,7 @@ impl<C: Command> Core<C> {
     }
 
     /// A leader that follows another's higher ballot leads no more.
-    fn yield_to_higher(&mut self) {
+    pub(super) fn yield_to_higher(&mut self) {
         let lost = self.leader.as_ref().is_some_and(|leader| self.election.leader() > Some(leader.ballot()));
         if lost {
             mark!(LeaderSteppedDown);
@@ -786,12 +660,20 @@ impl<C: Command> Core<C> {
         self.fetch_if_behind(from);
     }
 
+    /// The commit notice of this node, if it leads: its ballot, and the last slot of the prefix that it knows to be chosen
+    /// and in which it proposed at that ballot nothing or the chosen value.
+    pub(super) fn notice(&mut self) -> Option<(Ballot, Slot)> {
+        let leader = self.leader.as_mut().filter(|leader| leader.is_leading())?;
+        let through = leader.committed(&self.learner);
+        let through = if mutant!(NoticeByHearsay) { through.max(self.learner.heard()) } else { through };
+        Some((leader.ballot(), through))
+    }
+
     fn notify_commit(&mut self) {
-        let through = self.learner.through();
-        let Some(leader) = self.leader.as_ref().filter(|leader| leader.is_leading()) else { return };
+        let Some((ballot, through)) = self.notice() else { return };
         if self.commit_sent < through {
+            mark!(NoticeBeyondHeld if through > self.learner.through());
             self.commit_sent = through;
-            let ballot = leader.ballot();
             self.broadcast(Message::Commit { ballot, through });
         }
     }

@@ -56,8 +56,6 @@ pub struct Leading {
     pub complete: bool,
     /// Whether its own acceptor's durable promise is exactly this ballot.
     pub own_promise: bool,
-    /// Whether its disk or its applier is too far behind.
-    pub stalled: bool,
 }
 
 impl Election {
@@ -141,21 +139,22 @@ impl Election {
         }
     }
 
-    /// Ends the running round, judges it, and starts the next. Returns the new round's number.
-    pub fn end_round(&mut self, leading: Option<Leading>, acceptors: &QuorumSystem) -> u64 {
+    /// Ends the running round and starts the next. Who answered is connected.
+    pub fn end_round(&mut self) {
         self.connected = std::mem::take(&mut self.answers);
-        self.happy = match leading {
-            Some(leading) => self.leads_happily(leading, acceptors),
-            None => self.follows_happily(),
-        };
+        self.round += 1;
+    }
+
+    /// Judges the round that has ended: a leader by `leads`, any other by what its leader says.
+    pub fn judge(&mut self, leads: Option<bool>) {
+        self.happy = leads.unwrap_or_else(|| self.follows_happily());
         if !self.happy {
             self.follow_hearsay();
         }
-        self.round += 1;
-        self.round
     }
 
-    fn leads_happily(&self, leading: Leading, acceptors: &QuorumSystem) -> bool {
+    /// Whether a leader can make progress, by the answers of the round that has ended.
+    pub fn has_quorum(&self, leading: Leading, acceptors: &QuorumSystem) -> bool {
         let mut promises = acceptors.phase2();
         if leading.own_promise {
             promises.insert(acceptors, self.id);
@@ -165,11 +164,16 @@ impl Election {
                 promises.insert(acceptors, *node);
             }
         }
-        // A stalled leader makes way only for somebody healthier; if there is nobody it goes on.
-        let healthier =
-            self.connected.iter().any(|(node, health)| acceptors.contains(*node) && !health.stalled);
-        mark!(StalledLeaderMadeWay if leading.complete && leading.stalled && healthier);
-        leading.complete && promises.is_met() && !(leading.stalled && healthier)
+        leading.complete && promises.is_met()
+    }
+
+    /// Whether an acceptor answered that could lead in the place of a stalled one: it may lead, is not stalled, and says
+    /// that it is connected to a quorum.
+    pub fn knows_healthier(&self, acceptors: &QuorumSystem) -> bool {
+        self.connected.iter().any(|(node, health)| {
+            let electable = health.electable || mutant!(GivesWayToQuorumless);
+            acceptors.contains(*node) && !health.stalled && electable
+        })
     }
 
     /// A leader whose own messages do not get here is known through those who follow it happily.
@@ -187,16 +191,21 @@ impl Election {
         })
     }
 
-    /// Whether this member may offer itself, by what the last round showed.
-    pub fn may_campaign(&self, acceptors: &QuorumSystem) -> bool {
+    /// Whether this member may lead and was connected to a phase 1 quorum in the last round.
+    pub fn is_electable(&self, acceptors: &QuorumSystem) -> bool {
         let mut reachable = acceptors.phase1();
         reachable.insert(acceptors, self.id);
         for node in self.connected.keys() {
             reachable.insert(acceptors, *node);
         }
-        acceptors.contains(self.id)
+        acceptors.contains(self.id) && reachable.is_met()
+    }
+
+    /// Whether this member may offer itself, by what the last round showed. Before the end of the first round with answers
+    /// of a phase 1 quorum it may not: it cannot know yet whether it lacks what the others have truncated.
+    pub fn may_campaign(&self, acceptors: &QuorumSystem) -> bool {
+        self.is_electable(acceptors)
             && !self.happy
-            && reachable.is_met()
             && (mutant!(HappyLeaderDisturbed) || !self.connected.values().any(|health| health.happy))
     }
 
@@ -205,10 +214,29 @@ impl Election {
         self.connected.values().any(|health| health.promised > Some(ballot))
     }
 
-    /// The best member to fetch chosen slots from: the one that knows most.
-    pub fn best_source(&self) -> Option<(NodeId, Slot)> {
-        let known = self.connected.iter().map(|(node, health)| (health.chosen, *node));
-        known.max().map(|(chosen, node)| (node, chosen))
+    /// The members that answered in the last round and hold `slot` in their logs.
+    pub fn holders(&self, slot: Slot) -> impl Iterator<Item = NodeId> {
+        let holds = move |health: &Health| health.truncated < slot && slot <= health.holds;
+        self.connected.iter().filter(move |(_, health)| holds(health)).map(|(node, _)| *node)
+    }
+
+    /// Whether `slot` is held, in a log or a checkpoint, by a member that answered in the last round.
+    pub fn is_held(&self, slot: Slot) -> bool {
+        self.connected.values().any(|health| slot <= health.holds)
+    }
+
+    /// Whether a member whose next slot is `slot` needs a checkpoint: the slot is truncated, and none that answered in the
+    /// last round still holds it in its log.
+    pub fn is_truncated(&self, slot: Slot) -> bool {
+        self.holders(slot).next().is_none() && self.connected.values().any(|health| slot <= health.truncated)
+    }
+
+    /// The member to ask for `slot` and what comes after it: one that holds it in its log; else one that holds it; else
+    /// one that knows most. What it knows it may hold, though not for good yet.
+    pub fn best_source(&self, slot: Slot) -> Option<NodeId> {
+        let rank =
+            |health: &Health| (health.truncated < slot && slot <= health.holds, health.holds, health.knows);
+        self.connected.iter().map(|(node, health)| (rank(health), *node)).max().map(|(_, node)| node)
     }
 
     /// Starts a pre-check. Returns the ballot to ask about.

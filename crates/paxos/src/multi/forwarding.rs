@@ -12,10 +12,11 @@ use thiserror::Error;
 
 use crate::durable::Token;
 use crate::membership::Membership;
-use crate::multi::core::{self, Output as LogOutput};
+use crate::multi::core::Output as LogOutput;
 use crate::multi::entry::Command;
 use crate::multi::message::Message as LogMessage;
 use crate::multi::record::{HardState, Record as LogRecord, Recovered};
+use crate::multi::rejection;
 use crate::multi::replica::{Options, Replica};
 use crate::node::NodeId;
 use crate::protocol::{Output, OutputOf, Protocol, Standing, Start};
@@ -54,7 +55,7 @@ pub enum Record<C> {
 pub enum Rejection {
     /// The log refuses it.
     #[error(transparent)]
-    Log(#[from] core::Rejection),
+    Log(#[from] rejection::Rejection),
     /// Only members pass commands on.
     #[error("{0} forwards commands and is no member")]
     Stranger(NodeId),
@@ -131,6 +132,8 @@ impl<C: Command> Forwarding<C> {
             }
             LogOutput::Chosen { slot, entry } => {
                 self.executed = slot;
+                // The state machine of a replica executes at once.
+                self.replica.handle_applied(slot);
                 match entry.commands() {
                     [] => return,
                     commands => Output::Execute { commands: commands.to_vec() },

@@ -80,8 +80,11 @@ pub struct Leader<C> {
     ballot: Ballot,
     from: Slot,
     phase: Phase<C>,
+    /// Whether only connected members' promises count.
+    connected_only: bool,
     next_slot: Slot,
     recovered: Slot,
+    committed: Slot,
     in_flight: BTreeMap<Slot, InFlight<C>>,
     bytes_in_flight: usize,
     queue: VecDeque<C>,
@@ -107,8 +110,10 @@ impl<C: Command> Leader<C> {
             ballot,
             from,
             phase: Phase::Preparing { quorum: acceptors.phase1(), promises: BTreeMap::new() },
+            connected_only: false,
             next_slot: from,
             recovered: Slot::ZERO,
+            committed: Slot::ZERO,
             in_flight: BTreeMap::new(),
             bytes_in_flight: 0,
             queue,
@@ -133,6 +138,32 @@ impl<C: Command> Leader<C> {
     /// The highest slot that phase 1 found voted in or chosen: no read before it is applied.
     pub fn recovered(&self) -> Slot {
         self.recovered
+    }
+
+    /// The last slot that its notices may speak of: the base of its phase 1 and, above it without a gap, what it counted
+    /// or holds. Whether it holds what is below its base does not matter. What others say is chosen does not count: the
+    /// leader may have proposed another value there, and those who voted for that would take it for chosen.
+    pub fn committed(&mut self, learner: &Learner<C>) -> Slot {
+        self.committed = self.committed.max(learner.through());
+        while learner.chosen(self.committed.next()).is_some() {
+            self.committed = self.committed.next();
+        }
+        self.committed
+    }
+
+    /// The last slot below which it proposes nothing new.
+    pub fn last_proposed(&self) -> Slot {
+        Slot(self.next_slot.0 - 1)
+    }
+
+    /// From now on the promises of members that are not connected do not count.
+    pub fn count_connected_only(&mut self) {
+        self.connected_only = true;
+    }
+
+    /// Whether the promises of members that are not connected do not count.
+    pub fn counts_connected_only(&self) -> bool {
+        self.connected_only
     }
 
     /// Commands that wait for a slot.
@@ -212,6 +243,7 @@ impl<C: Command> Leader<C> {
         let chosen = promises.iter().map(|(node, promise)| (promise.chosen, *node)).max();
         let chosen = chosen.filter(|_| !mutant!(ChosenPrefixIgnored));
         let base = chosen.map_or(Slot::ZERO, |(slot, _)| slot).max(learner.through());
+        self.committed = base;
         let highest = promises.values().filter_map(|promise| promise.reports.last()).map(|(slot, _)| *slot);
         // What was learned during phase 1 is no place for new commands either.
         let known = learner.chosen_from(base).last().map(|(slot, _)| slot);

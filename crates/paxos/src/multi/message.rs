@@ -52,10 +52,25 @@ pub struct Health {
     pub leader: Option<Ballot>,
     /// Whether it believes that this leader makes progress.
     pub happy: bool,
-    /// The last slot of the chosen prefix it knows.
-    pub chosen: Slot,
-    /// Whether its disk or its applier is too far behind to lead.
+    /// The last slot of the chosen prefix that it can serve. In Multi-Paxos even after a crash: what a synced commit
+    /// record covers, values included, or a durable checkpoint.
+    pub holds: Slot,
+    /// The last slot of the prefix that it knows to be chosen, perhaps without the values.
+    pub knows: Slot,
+    /// The last slot that is gone from its log: below lies its checkpoint.
+    pub truncated: Slot,
+    /// Whether it should not lead if another can: it needs a checkpoint, or its applier, its disk or its oldest
+    /// proposal is too far behind.
     pub stalled: bool,
+    /// Whether it may lead and was connected to a phase 1 quorum in its last round.
+    pub electable: bool,
+}
+
+impl Health {
+    /// The highest slot that it speaks of.
+    pub fn last_slot(&self) -> Slot {
+        self.holds.max(self.knows).max(self.truncated)
+    }
 }
 
 /// Messages between replicas. The sender's identity comes with the transport.
@@ -99,7 +114,7 @@ pub enum Message<C> {
     Commit {
         /// The leader's ballot.
         ballot: Ballot,
-        /// The last slot of the leader's chosen prefix.
+        /// The last slot of the prefix that the leader knows to be chosen. It need not hold all of it.
         through: Slot,
     },
     /// Asks for chosen values.
@@ -232,7 +247,7 @@ impl<C> Message<C> {
                 let last = Slot(from.0.saturating_add(entries.len() as u64));
                 (Some(*from), last.max(*chosen).max(*truncated))
             }
-            Message::HeartbeatReply { health, .. } => (None, health.chosen),
+            Message::HeartbeatReply { health, .. } => (None, health.last_slot()),
             Message::Promise(promise) => {
                 let last = promise.reports.last().map_or(Slot::ZERO, |(slot, _)| *slot);
                 (Some(promise.from), last.max(promise.chosen).max(promise.from))

@@ -42,10 +42,10 @@ impl<C: Command> Core<C> {
 
     pub(super) fn handle_read_index(&mut self, from: NodeId, read: ReadId) {
         let takes = |leader: &&Leader<C>| leader.is_leading() || mutant!(ReadTakenByCandidate);
-        match self.leader.as_ref().filter(takes) {
-            Some(leader) => {
+        match self.leader.as_ref().filter(takes).map(Leader::recovered) {
+            Some(recovered) => {
                 self.confirmations.came_by(read, from);
-                let index = self.read_index(leader);
+                let index = self.read_index(recovered);
                 if mutant!(ReadWithoutRound) {
                     return self.answer_read(read, Some(index));
                 }
@@ -72,16 +72,21 @@ impl<C: Command> Core<C> {
         reached.then_some(leader)
     }
 
-    /// Everything acknowledged before now lies at or below it.
-    fn read_index(&self, leader: &Leader<C>) -> Slot {
-        mark!(ReadWaitedForRecoveredSlots if leader.recovered() > self.learner.through());
+    /// Everything acknowledged before now lies at or below it. What this node's notices have told may have been applied,
+    /// and acknowledged, by members that hold it, whether this node holds it or not.
+    fn read_index(&mut self, recovered: Slot) -> Slot {
+        let held = self.learner.through();
+        let committed = if mutant!(ReadIndexFromHeld) { None } else { self.notice() };
+        let committed = committed.map_or(held, |(_, through)| through);
+        mark!(ReadWaitedForRecoveredSlots if recovered > committed);
+        mark!(ReadIndexBeyondHeld if committed > held);
         if mutant!(ReadIgnoresRecoveredSlots) {
-            return self.learner.through();
+            return committed;
         }
         if mutant!(ReadIgnoresChosenSlots) {
-            return leader.recovered();
+            return recovered;
         }
-        self.learner.through().max(leader.recovered())
+        committed.max(recovered)
     }
 
     pub(super) fn start_confirmation(&mut self) {

@@ -1,18 +1,22 @@
 //! A replica: the timeless [`Core`] and the deadlines that make it live.
 
-use std::collections::VecDeque;
 use std::time::Duration;
+
+use synod_probe::mark;
 
 use crate::backoff::Backoff;
 use crate::ballot::Ballot;
 use crate::durable::Token;
 use crate::membership::Membership;
-use crate::multi::core::{Core, Output, Rejection};
+use crate::multi::backlog::{Backlog, Stall};
+use crate::multi::core::{Core, Output};
 use crate::multi::entry::Command;
+use crate::multi::giving_way::GivingWay;
 use crate::multi::leader::Window;
 use crate::multi::message::Message;
 use crate::multi::reads::Ticket;
 use crate::multi::record::Recovered;
+use crate::multi::rejection::Rejection;
 use crate::multi::stranded::Stranded;
 use crate::node::{Incarnation, NodeId};
 use crate::slot::Slot;
@@ -26,7 +30,8 @@ pub struct Options {
     pub heartbeat_interval: Duration,
     /// How long a member is unhappy before it offers itself; randomised up to twice this.
     pub election_timeout: Duration,
-    /// A node whose oldest unsynced write is older does not lead if another can.
+    /// A node whose oldest unsynced write, unapplied slot or open proposal is older does not lead if another can, until
+    /// none is older than half of it.
     pub stall_limit: Duration,
     /// How much a leader keeps in flight.
     pub window: Window,
@@ -67,8 +72,15 @@ struct Timing {
     last_in_flight: Option<Slot>,
     stranded: Stranded,
     last_unconfirmed: Option<(Ballot, u64)>,
-    unsynced: VecDeque<(Token, Time)>,
-    applier_stalled: bool,
+    /// Writes that the disk has not finished.
+    unsynced: Backlog<Token>,
+    /// Slots that were handed out and are not applied.
+    unapplied: Backlog<Slot>,
+    /// Slots proposed with the ballot `proposing`.
+    proposed: Backlog<Slot>,
+    proposing: Option<Ballot>,
+    stall: Stall,
+    giving_way: GivingWay,
 }
 
 impl<C: Command> Replica<C> {
@@ -96,8 +108,12 @@ impl<C: Command> Replica<C> {
             last_in_flight: None,
             stranded: Stranded::default(),
             last_unconfirmed: None,
-            unsynced: VecDeque::new(),
-            applier_stalled: false,
+            unsynced: Backlog::new(),
+            unapplied: Backlog::new(),
+            proposed: Backlog::new(),
+            proposing: None,
+            stall: Stall::default(),
+            giving_way: GivingWay::default(),
         };
         Replica { core, timing }
     }
@@ -134,7 +150,7 @@ impl<C: Command> Replica<C> {
 
     /// Everything up to `token` is on disk.
     pub fn handle_persisted(&mut self, now: Time, token: Token) {
-        self.timing.unsynced.retain(|(waiting, _)| *waiting > token);
+        self.timing.unsynced.end_through(token);
         self.core.handle_persisted(token);
         self.look_around(now);
     }
@@ -164,12 +180,16 @@ impl<C: Command> Replica<C> {
 
     /// Another member's checkpoint through `slot` is durable here. Returns whether it was ahead.
     pub fn install(&mut self, slot: Slot) -> bool {
-        self.core.install(slot)
+        let ahead = self.core.install(slot);
+        if ahead {
+            self.timing.unapplied.end_through(slot);
+        }
+        ahead
     }
 
-    /// The applier is, or is no longer, too far behind for this node to lead if another can.
-    pub fn set_applier_stalled(&mut self, stalled: bool) {
-        self.timing.applier_stalled = stalled;
+    /// Everything up to `slot` of what was handed out is applied.
+    pub fn handle_applied(&mut self, slot: Slot) {
+        self.timing.unapplied.end_through(slot);
     }
 
     /// When to call `handle_timeout` next.
@@ -192,14 +212,22 @@ impl<C: Command> Replica<C> {
     }
 
     fn end_round(&mut self, now: Time) {
-        let limit = self.timing.options.stall_limit;
-        let stalled = self.timing.unsynced.front().is_some_and(|(_, since)| now - *since > limit);
-        self.core.set_stalled(stalled || self.timing.applier_stalled);
-        self.core.end_round();
+        let timeout = self.timing.options.election_timeout;
+        let may_give_way = self.timing.giving_way.is_open(now, timeout);
+        let stalled = self.timing.is_stalled(now, self.core.oldest_in_flight());
+        self.core.set_stalled(stalled);
+        self.core.end_round(may_give_way);
         let leads = self.leads().is_some();
         if self.timing.stranded.end_round(leads, self.core.learner(), self.core.election()) {
-            self.core.campaign(self.core.election().next_ballot());
+            self.core.campaign_among_connected();
         }
+        self.ask_again();
+        self.offer_itself(now, may_give_way);
+        self.look_around(now);
+    }
+
+    /// Repeats what was asked and may be lost.
+    fn ask_again(&mut self) {
         let oldest = self.core.oldest_in_flight();
         let preparing = self.core.leadership().is_some_and(|leader| !leader.is_leading());
         if preparing || (oldest.is_some() && oldest == self.timing.last_in_flight) {
@@ -212,14 +240,23 @@ impl<C: Command> Replica<C> {
         }
         self.timing.last_unconfirmed = unconfirmed;
         self.core.ask_again();
-        if self.is_happy() {
-            self.timing.put_off(now);
-            self.timing.backoff.succeeded();
-        } else if self.timing.campaign_at <= now && self.core.may_campaign() {
-            self.timing.candidacy_ends = Some(now + self.timing.options.election_timeout);
+    }
+
+    /// Begins a candidacy if it is time, unless a healthier member is there to do it.
+    fn offer_itself(&mut self, now: Time, may_give_way: bool) {
+        let timing = &mut self.timing;
+        let ready = self.core.may_campaign();
+        let due = ready && timing.campaign_at <= now;
+        let waits = may_give_way && self.core.is_outdone() && (due || (ready && timing.giving_way.goes_on()));
+        timing.giving_way.note(now, waits || self.core.gives_way());
+        mark!(StalledMemberWaited if waits && !self.core.gives_way());
+        if self.core.election().is_happy() {
+            timing.put_off(now);
+            timing.backoff.succeeded();
+        } else if due && !waits {
+            timing.candidacy_ends = Some(now + timing.options.election_timeout);
             self.core.pre_check();
         }
-        self.look_around(now);
     }
 
     /// Notices what a message changed and adjusts the deadlines to it.
@@ -244,14 +281,40 @@ impl<C: Command> Replica<C> {
     /// What to do next, or `None` when there is nothing. Call it after every other call, until `None`.
     pub fn poll_output(&mut self, now: Time) -> Option<Output<C>> {
         let output = self.core.poll_output();
-        if let Some(Output::Persist { token, .. }) = &output {
-            self.timing.unsynced.push_back((*token, now));
+        match &output {
+            Some(Output::Persist { token, .. }) => self.timing.unsynced.begin(*token, now),
+            Some(Output::Chosen { slot, .. }) => self.timing.unapplied.begin(*slot, now),
+            _ => {}
         }
+        let leader = self.core.leadership().filter(|leader| leader.is_leading());
+        self.timing.note_proposals(now, leader.map(|leader| (leader.ballot(), leader.last_proposed())));
         output
     }
 }
 
 impl Timing {
+    /// Whether the applier, the disk or the oldest proposal is too far behind.
+    fn is_stalled(&mut self, now: Time, oldest_in_flight: Option<Slot>) -> bool {
+        match oldest_in_flight {
+            Some(oldest) => self.proposed.end_below(oldest),
+            None => self.proposed.clear(),
+        }
+        let oldest = [self.unsynced.oldest(), self.unapplied.oldest(), self.proposed.oldest()];
+        self.stall.judge(oldest.into_iter().flatten().min(), now, self.options.stall_limit)
+    }
+
+    /// Notes how far this node has proposed with its ballot.
+    fn note_proposals(&mut self, now: Time, proposed: Option<(Ballot, Slot)>) {
+        let ballot = proposed.map(|(ballot, _)| ballot);
+        if ballot != self.proposing {
+            self.proposing = ballot;
+            self.proposed.clear();
+        }
+        if let Some((_, last)) = proposed {
+            self.proposed.begin(last, now);
+        }
+    }
+
     fn put_off(&mut self, now: Time) {
         let timeout = self.options.election_timeout;
         self.campaign_at = now + self.backoff.between(timeout, timeout * 2);

@@ -1,8 +1,9 @@
-//! A leader that lacks chosen slots, of which nobody in touch with it knows more.
+//! A leader that lacks chosen slots which no connected member holds.
 //!
-//! A promise told it that they are chosen, so it proposes nothing there and fetches them. If whoever promised is gone before
-//! it has handed them over, nothing can be executed any more, although a quorum is up. Another phase 1 with those who are
-//! left ends that: of every quorum that chose a value, each phase 1 quorum holds a vote.
+//! A promise told it that they are chosen, so it proposes nothing there and fetches them. If the member that promised is
+//! gone before it has handed them over, those slots can be applied nowhere any more, although a quorum is up. Another
+//! phase 1 with the members that are left ends that: of every quorum that chose a value, each phase 1 quorum holds a vote.
+//! Only connected members' promises count in it: a promise may arrive from one that answers nothing else.
 
 use synod_probe::{mark, mutant};
 
@@ -26,8 +27,8 @@ impl Stranded {
     /// ballot.
     pub fn end_round<C: Command>(&mut self, leads: bool, learner: &Learner<C>, election: &Election) -> bool {
         let through = learner.through();
-        let source = election.best_source().is_some_and(|(_, chosen)| chosen > through);
-        let stranded = leads && election.is_happy() && learner.is_behind() && !source;
+        let held = election.is_held(through.next());
+        let stranded = leads && election.is_happy() && learner.is_behind() && !held;
         let due = self.count(stranded.then_some(through)) && !mutant!(StrandedLeaderWaits);
         mark!(StrandedLeaderWentHigher if due);
         due

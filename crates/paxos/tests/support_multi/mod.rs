@@ -159,7 +159,7 @@ impl World {
             checkpoint: node.disk.checkpoint,
             records: node.disk.records.clone(),
         };
-        let incarnation = Incarnation(node.incarnation);
+        let incarnation = Incarnation::numbered(node.incarnation);
         node.replica = Some(Replica::new(id, incarnation, membership, options, recovered, self.now));
         node.reads.clear();
         let checkpoint = node.disk.checkpoint;
@@ -305,6 +305,7 @@ impl World {
         let last = node.applied.last().map_or(Slot::ZERO, |(slot, _)| *slot);
         assert_eq!(slot, last.next(), "{id} applies in order");
         node.applied.push((slot, entry));
+        node.replica.as_mut().unwrap().handle_applied(slot);
     }
 
     fn transmit(&mut self, from: NodeId, to: NodeId, message: Message<Word>) {

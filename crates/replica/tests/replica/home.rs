@@ -20,13 +20,16 @@ fn refusal(disk: &MemoryDisk, owner: Owner) -> String {
 fn every_start_is_counted_and_finds_what_was_synced() {
     let disk = MemoryDisk::new();
     let (mut home, memory) = open(&disk, owner(NodeId(1))).unwrap();
-    assert_eq!((memory.incarnation, memory.snapshot, memory.records.len()), (Incarnation(1), None, 0));
+    assert_eq!(
+        (memory.incarnation, memory.snapshot, memory.records.len()),
+        (Incarnation::numbered(1), None, 0)
+    );
     home.append(0, &[Bytes::from_static(b"one"), Bytes::from_static(b"two")]);
     home.sync().unwrap();
     home.write_snapshot(1, b"state").unwrap();
     drop(home);
     let (_, memory) = open(&disk, owner(NodeId(1))).unwrap();
-    assert_eq!(memory.incarnation, Incarnation(2));
+    assert_eq!(memory.incarnation, Incarnation::numbered(2));
     assert_eq!((memory.generation, memory.snapshot), (1, Some(Bytes::from_static(b"state"))));
     assert_eq!(memory.records, [&b"one"[..], b"two"]);
 }

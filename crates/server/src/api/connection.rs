@@ -20,6 +20,8 @@ use tracing::{debug, warn};
 
 use super::accounts::{Account, Accounts};
 use super::limits::{Limits, MAX_METADATA_BYTES};
+use crate::clock;
+use crate::repeats::Repeats;
 
 /// How long to wait when the system has no room for another connection (no free descriptor, for one).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -51,19 +53,26 @@ impl Connections {
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         let mut look = tokio::time::interval(self.accounts.patience().client / 4);
+        let mut repeats = Repeats::default();
+        let mut report = |trouble: &str| {
+            if let Some(trouble) = repeats.line(clock::now(), trouble) {
+                warn!("{trouble}");
+            }
+        };
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
                 _ = look.tick() => self.accounts.drop_stalled(),
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        if let Some(place) = self.place().await {
+                    Ok((stream, _)) => match self.place().await {
+                        Some(place) => {
                             connections.spawn(self.clone().connection(stream, place, stopping.subscribe()));
                         }
-                    }
+                        None => report("a client's connection was closed: there are as many as are allowed"),
+                    },
                     Err(error) => {
-                        warn!(%error, "a client's connection could not be accepted");
+                        report(&format!("a client's connection could not be accepted: {error}"));
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -87,7 +96,6 @@ impl Connections {
         {
             return place.ok();
         }
-        warn!("a client's connection was closed: there are as many as are allowed");
         None
     }
 

@@ -1,6 +1,6 @@
 //! Connections that other members open: what comes in on them goes to the voter.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,33 +8,51 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use synod_frames::{FrameError, FrameReader, write_frames};
-use synod_paxos::node::NodeId;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::handshake::{Answer, HandshakeError, INTRODUCTION_MAX, Introduction};
-use super::{ALIVE_EVERY, FRAME_MAX, HANDSHAKE_TIME, Local, SILENCE_MAX};
+use super::{ALIVE_EVERY, FRAME_MAX, HANDSHAKE_TIME, Local, SILENCE_MAX, first_panic};
+use crate::clock;
+use crate::repeats::Repeats;
 
 /// Connections that have not said yet who they are, at most. One more is closed at once.
 const STRANGERS_MAX: usize = 64;
 /// How long to wait when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Who is connected.
+/// Connections under one name, at most. One is enough; but a process that only borrows a name, such as one on a copy of a
+/// member's directory, must not end the connection of the member itself. Whose frames count is for the voter to say.
+const SAME_NAME_MAX: usize = 3;
+
+/// The connections that are open.
 #[derive(Debug, Default)]
 pub(crate) struct Accepted {
-    tasks: Mutex<BTreeMap<NodeId, AbortHandle>>,
+    tasks: Mutex<BTreeMap<Arc<str>, VecDeque<AbortHandle>>>,
+    repeats: Mutex<Repeats>,
 }
 
 impl Accepted {
-    /// The one connection of `from` from now on; an older one ends.
-    fn replace(&self, from: NodeId, task: AbortHandle) {
-        if let Some(old) = self.tasks.lock().insert(from, task) {
-            old.abort();
+    /// One more connection of `from`. With too many of them, the oldest ends.
+    fn add(&self, from: Arc<str>, task: AbortHandle) {
+        let mut tasks = self.tasks.lock();
+        let same_name = tasks.entry(from).or_default();
+        same_name.retain(|task| !task.is_finished());
+        same_name.push_back(task);
+        if same_name.len() > SAME_NAME_MAX
+            && let Some(oldest) = same_name.pop_front()
+        {
+            oldest.abort();
+        }
+    }
+
+    fn log(&self, line: &str) {
+        if let Some(line) = self.repeats.lock().line(clock::now(), line) {
+            info!("{line}");
         }
     }
 }
@@ -42,8 +60,13 @@ impl Accepted {
 /// Accepts for ever.
 pub(crate) async fn accept_loop(local: Arc<Local>, listener: TcpListener) {
     let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    let mut connections = JoinSet::new();
     loop {
-        let stream = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            panic = first_panic(&mut connections) => std::panic::resume_unwind(panic),
+        };
+        let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
                 local.reject("a peer's connection could not be accepted", &error);
@@ -58,9 +81,10 @@ pub(crate) async fn accept_loop(local: Arc<Local>, listener: TcpListener) {
         let local = local.clone();
         // The task registers its own handle, so it starts only once it has been given it.
         let (give, given) = tokio::sync::oneshot::channel();
-        let task = tokio::spawn(async move {
+        let task = connections.spawn(async move {
             let Ok(task) = given.await else { return };
-            let peer = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
+            // Without the port, which is another one for each attempt.
+            let peer = stream.peer_addr().map_or_else(|_| "?".to_owned(), |peer| peer.ip().to_string());
             let admitted = timeout(HANDSHAKE_TIME, admit(&local, stream, task)).await;
             drop(place);
             match admitted {
@@ -70,12 +94,12 @@ pub(crate) async fn accept_loop(local: Arc<Local>, listener: TcpListener) {
             }
         });
         // Fails only if the task is gone already.
-        let _ = give.send(task.abort_handle());
+        let _ = give.send(task);
     }
 }
 
 struct Admitted {
-    from: NodeId,
+    from: Arc<str>,
     reader: FrameReader<tokio::net::tcp::OwnedReadHalf>,
     writer: tokio::net::tcp::OwnedWriteHalf,
 }
@@ -90,16 +114,17 @@ async fn admit(local: &Local, stream: TcpStream, task: AbortHandle) -> Result<Ad
         error => error.to_string(),
     })?;
     let introduction = Introduction::decode(&frame).map_err(|error| error.to_string())?;
-    let hello = &introduction.hello;
-    if let Err(reason) = local.check_hello(hello) {
-        answer(&mut writer, &Answer::Refused(reason.clone())).await.map_err(|error| error.to_string())?;
-        return Err(reason);
-    }
-    local.accepted.replace(hello.from, task);
-    let welcome = Answer::Welcome(local.introduction(hello.from));
-    answer(&mut writer, &welcome).await.map_err(|error| error.to_string())?;
-    local.learn(hello.from, introduction.client_urls);
-    Ok(Admitted { from: introduction.hello.from, reader, writer })
+    let from = match local.check(&introduction) {
+        Ok(from) => from,
+        Err(reason) => {
+            let refused = Answer::Refused(reason.clone());
+            answer(&mut writer, &refused).await.map_err(|error| error.to_string())?;
+            return Err(reason);
+        }
+    };
+    local.accepted.add(from.clone(), task);
+    answer(&mut writer, &Answer::Welcome).await.map_err(|error| error.to_string())?;
+    Ok(Admitted { from, reader, writer })
 }
 
 async fn answer<W: AsyncWrite + Unpin>(writer: &mut W, answer: &Answer) -> io::Result<()> {
@@ -110,14 +135,13 @@ async fn answer<W: AsyncWrite + Unpin>(writer: &mut W, answer: &Answer) -> io::R
 /// Hands on what comes, until the connection ends.
 async fn receive(local: &Local, admitted: Admitted) {
     let Admitted { from, mut reader, mut writer } = admitted;
-    info!(peer = %local.describe(from), "a peer is connected to us");
+    local.accepted.log(&format!("{from} is connected to us"));
     let receiving = async {
         loop {
-            match timeout(SILENCE_MAX, reader.next(FRAME_MAX)).await {
-                Ok(Ok(frame)) if frame.is_empty() => {}
-                Ok(Ok(frame)) => local.deliver(from, frame),
-                Ok(Err(error)) => return error.to_string(),
-                Err(_) => return "nothing came for too long".to_owned(),
+            match reader.next_unless_silent(FRAME_MAX, SILENCE_MAX).await {
+                Ok(frame) if frame.is_empty() => {}
+                Ok(frame) => local.deliver(&from, frame),
+                Err(error) => return error.to_string(),
             }
         }
     };
@@ -133,5 +157,5 @@ async fn receive(local: &Local, admitted: Admitted) {
         reason = receiving => reason,
         reason = signs_of_life => reason,
     };
-    debug!(peer = %local.describe(from), reason, "a peer's connection to us ended");
+    debug!(peer = &*from, reason, "a peer's connection to us ended");
 }

@@ -1,30 +1,32 @@
-//! Who is at the other end: exchanged before anything else.
+//! Which members a connection joins: exchanged before anything else, so that frames have a sender.
 //!
 //! ```text
-//! dialer  ->  Introduction { magic, Hello { cluster, from, to, incarnation }, client URLs, checksum }
-//! acceptor -> 1, its own Introduction     or     0, the reason why not; then it closes
+//! dialer   -> magic, its name, the name of the member it looks for, its cluster, checksum
+//! acceptor -> 1     or     0, the reason why not; then it closes
 //! ```
-//! Afterwards the dialer sends frames of the member, the acceptor nothing but signs of life.
+//! Afterwards the dialer sends frames of the member, the acceptor nothing but signs of life. Which process of which disk
+//! speaks under that name is not settled here: the frames themselves say so, and the voter judges it.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use synod_member::wire::Hello;
+use synod_paxos::config::ClusterId;
 use thiserror::Error;
 
 /// First bytes of an introduction: the protocol between drivers and its version.
-const MAGIC: &[u8; 8] = b"SYNOD/1\n";
+const MAGIC: &[u8; 8] = b"SYNOD/2\n";
 /// An introduction is at most so long.
 pub(crate) const INTRODUCTION_MAX: usize = 16 * 1024;
 /// A refusal's reason is at most so long.
 const REASON_MAX: usize = 512;
-const URLS_MAX: usize = 64;
 
-/// What a member says about itself.
-#[derive(Clone, Debug)]
+/// The members that a connection joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Introduction {
-    /// Who it is and whom it wants to talk to.
-    pub(crate) hello: Hello,
-    /// Where clients reach it.
-    pub(crate) client_urls: Vec<String>,
+    /// The name of the dialer.
+    pub(crate) from: String,
+    /// The name of the member that it looks for.
+    pub(crate) to: String,
+    /// The dialer's cluster.
+    pub(crate) cluster: ClusterId,
 }
 
 /// Why bytes are not an introduction, or not an answer to one.
@@ -48,13 +50,9 @@ impl Introduction {
     pub(crate) fn encode(&self) -> Bytes {
         let mut bytes = BytesMut::new();
         bytes.put_slice(MAGIC);
-        put_part(&mut bytes, &self.hello.encode());
-        let urls: Vec<&String> =
-            self.client_urls.iter().filter(|url| url.len() <= 128).take(URLS_MAX).collect();
-        bytes.put_u16_le(urls.len() as u16);
-        for url in urls {
-            put_part(&mut bytes, url.as_bytes());
-        }
+        put_part(&mut bytes, self.from.as_bytes());
+        put_part(&mut bytes, self.to.as_bytes());
+        bytes.put_u64_le(self.cluster.0);
         let checksum = crc32c::crc32c(&bytes);
         bytes.put_u32_le(checksum);
         bytes.freeze()
@@ -69,48 +67,39 @@ impl Introduction {
             return Err(HandshakeError::Damaged);
         }
         let mut rest = bytes.slice(MAGIC.len()..content.len());
-        let hello = take_part(&mut rest)?;
-        let hello = Hello::decode(&hello).map_err(|_| HandshakeError::Malformed("the hello"))?;
-        let count =
-            rest.try_get_u16_le().map_err(|_| HandshakeError::Malformed("the number of client URLs"))?;
-        if usize::from(count) > URLS_MAX {
-            return Err(HandshakeError::Malformed("too many client URLs"));
-        }
-        let mut client_urls = Vec::new();
-        for _ in 0..count {
-            let url = String::from_utf8(take_part(&mut rest)?.to_vec());
-            client_urls.push(url.map_err(|_| HandshakeError::Malformed("a client URL is not text"))?);
-        }
-        Ok(Introduction { hello, client_urls })
+        let (from, to) = (take_name(&mut rest)?, take_name(&mut rest)?);
+        let cluster = rest.try_get_u64_le().map_err(|_| HandshakeError::Malformed("it ends too early"))?;
+        let introduction = Introduction { from, to, cluster: ClusterId(cluster) };
+        if rest.is_empty() { Ok(introduction) } else { Err(HandshakeError::Malformed("it ends too late")) }
     }
 }
 
 /// What the acceptor answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Frames may come.
-    Welcome(Introduction),
+    Welcome,
     /// They may not, and why.
     Refused(String),
 }
 
 impl Answer {
     pub(crate) fn encode(&self) -> Bytes {
-        let (verdict, content) = match self {
-            Answer::Welcome(introduction) => (1, introduction.encode()),
-            Answer::Refused(reason) => (0, Bytes::copy_from_slice(reason.as_bytes())),
+        let (verdict, reason) = match self {
+            Answer::Welcome => (1, ""),
+            Answer::Refused(reason) => (0, reason.as_str()),
         };
-        let mut bytes = BytesMut::with_capacity(1 + content.len());
+        let mut bytes = BytesMut::with_capacity(1 + reason.len());
         bytes.put_u8(verdict);
-        bytes.put(content);
+        bytes.put_slice(reason.as_bytes());
         bytes.freeze()
     }
 
     /// # Errors
     /// If it is not an answer, or a refusal.
-    pub(crate) fn decode(mut bytes: Bytes) -> Result<Introduction, HandshakeError> {
+    pub(crate) fn decode(mut bytes: Bytes) -> Result<(), HandshakeError> {
         match bytes.try_get_u8() {
-            Ok(1) => Introduction::decode(&bytes),
+            Ok(1) if bytes.is_empty() => Ok(()),
             Ok(0) => {
                 bytes.truncate(REASON_MAX);
                 Err(HandshakeError::Refused(String::from_utf8_lossy(&bytes).escape_default().to_string()))
@@ -120,8 +109,13 @@ impl Answer {
     }
 }
 
+fn take_name(bytes: &mut Bytes) -> Result<String, HandshakeError> {
+    let name = take_part(bytes)?;
+    String::from_utf8(name.to_vec()).map_err(|_| HandshakeError::Malformed("a name is not text"))
+}
+
 fn put_part(bytes: &mut BytesMut, part: &[u8]) {
-    let length = u16::try_from(part.len()).expect("a hello and a client URL are short");
+    let length = u16::try_from(part.len()).expect("names are short");
     bytes.put_u16_le(length);
     bytes.put_slice(part);
 }
@@ -137,20 +131,14 @@ fn take_part(bytes: &mut Bytes) -> Result<Bytes, HandshakeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use synod_paxos::config::ClusterId;
-    use synod_paxos::node::{Incarnation, NodeId};
 
     fn introduction() -> Introduction {
-        let hello =
-            Hello { cluster: ClusterId(7), from: NodeId(1), to: NodeId(2), incarnation: Incarnation(3) };
-        Introduction { hello, client_urls: vec!["http://localhost:2379".into()] }
+        Introduction { from: "a".into(), to: "b".into(), cluster: ClusterId(7) }
     }
 
     #[test]
     fn an_introduction_comes_out_as_it_went_in() {
-        let decoded = Introduction::decode(&introduction().encode()).unwrap();
-        assert_eq!(decoded.hello, introduction().hello);
-        assert_eq!(decoded.client_urls, introduction().client_urls);
+        assert_eq!(Introduction::decode(&introduction().encode()), Ok(introduction()));
     }
 
     #[test]
@@ -166,9 +154,10 @@ mod tests {
 
     #[test]
     fn a_refusal_carries_its_reason_and_no_control_characters() {
-        let answer = Answer::Refused("another cluster\x1b[2J".into()).encode();
+        let answer = Answer::Refused("another member\x1b[2J".into()).encode();
         let error = Answer::decode(answer).unwrap_err();
-        assert_eq!(error.to_string(), "it refused: another cluster\\u{1b}[2J");
+        assert_eq!(error.to_string(), "it refused: another member\\u{1b}[2J");
+        assert_eq!(Answer::decode(Answer::Welcome.encode()), Ok(()));
         assert_eq!(Answer::decode(Bytes::from_static(b"HTTP/1.1")).unwrap_err(), HandshakeError::Foreign);
     }
 }

@@ -2,32 +2,38 @@
 //!
 //! Each member keeps one connection to every other for what it sends ([`dial`]) and accepts theirs for what it
 //! receives ([`accept`]). All of it runs on one thread of its own, so that no load on the client port delays a
-//! heartbeat. Nothing here is trusted: a connection says first who it is ([`handshake`]), and one that says anything
-//! that cannot be is closed.
+//! heartbeat. Nothing here is trusted: a connection says first which members it joins ([`handshake`]), and one that says
+//! anything that cannot be is closed.
 
 mod accept;
+mod addresses;
 mod dial;
 mod handshake;
 mod queue;
+#[cfg(test)]
+mod tests;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use synod_member::wire::Hello;
 use synod_paxos::config::ClusterId;
-use synod_paxos::node::{Incarnation, NodeId};
+use synod_paxos::time::Time;
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tracing::warn;
 
+use crate::clock;
 use crate::cluster::Url;
+use crate::repeats::Repeats;
 use accept::Accepted;
 use handshake::Introduction;
 use queue::PeerQueue;
@@ -38,23 +44,20 @@ const FRAME_MAX: usize = synod_member::wire::FRAME_BYTES_MAX;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(3);
 /// A side with nothing to say says so this often.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
-/// A connection on which nothing was heard, or nothing could be written, for so long is given up.
+/// A connection on which not one byte came for so long is given up, by the end that listens. A frame may take longer.
 const SILENCE_MAX: Duration = Duration::from_secs(4);
 /// Rejections are logged at most this often; all are counted.
 const LOG_EVERY: Duration = Duration::from_secs(5);
 
 /// Where frames from peers go.
-pub(crate) type Deliver = Box<dyn Fn(NodeId, Bytes) + Send + Sync>;
+pub(crate) type Deliver = Box<dyn Fn(Arc<str>, Bytes) + Send + Sync>;
 
-/// Who this member is, and who the others are.
+/// This member's name, and where the others are reached.
 pub(crate) struct PeersConfig {
+    pub(crate) name: Arc<str>,
     pub(crate) cluster: ClusterId,
-    pub(crate) id: NodeId,
-    pub(crate) incarnation: Incarnation,
-    /// Where clients reach this member.
-    pub(crate) client_urls: Vec<String>,
-    /// Everybody, this member included: names and where they are reached.
-    pub(crate) members: BTreeMap<NodeId, (String, Vec<Url>)>,
+    /// All others by name.
+    pub(crate) others: BTreeMap<Arc<str>, Vec<Url>>,
 }
 
 /// What both kinds of connections share.
@@ -63,65 +66,41 @@ struct Local {
     accepted: Accepted,
     deliver: Deliver,
     rejections: Rejections,
-    client_urls: Mutex<BTreeMap<NodeId, Vec<String>>>,
-    /// The newest start of every other member that was met.
-    starts: Mutex<BTreeMap<NodeId, Incarnation>>,
 }
 
 impl Local {
-    fn introduction(&self, to: NodeId) -> Introduction {
-        let PeersConfig { cluster, id, incarnation, ref client_urls, .. } = self.config;
-        Introduction { hello: Hello { cluster, from: id, to, incarnation }, client_urls: client_urls.clone() }
+    fn introduction(&self, to: &str) -> Introduction {
+        let PeersConfig { name, cluster, .. } = &self.config;
+        Introduction { from: name.to_string(), to: to.to_owned(), cluster: *cluster }
     }
 
-    /// Whether the two belong together, on either side of a connection; the reason if not.
-    fn check_hello(&self, hello: &Hello) -> Result<(), String> {
-        let PeersConfig { cluster, id, ref members, .. } = self.config;
-        if hello.cluster != cluster {
+    /// The member that dials, if it may; the reason if not.
+    fn check(&self, introduction: &Introduction) -> Result<Arc<str>, String> {
+        let Introduction { from, to, cluster } = introduction;
+        let own = &self.config.name;
+        if *cluster != self.config.cluster {
             return Err(format!(
-                "it belongs to cluster {}, this member to {cluster}: compare --initial-cluster and \
+                "it belongs to cluster {cluster}, this member to {}: compare --initial-cluster and \
                  --initial-cluster-token",
-                hello.cluster
+                self.config.cluster
             ));
         }
-        if hello.to != id {
-            return Err(format!("it looks for member {}, this is {}", hello.to, self.describe(id)));
+        if **to != **own {
+            return Err(format!("it looks for a member called {to:?}, this one is called {own:?}"));
         }
-        if hello.from == id || !members.contains_key(&hello.from) {
-            return Err(format!("it says that it is {}, which is no other member", hello.from));
-        }
-        // An identity that starts counting again has lost its disk, and with it what it promised.
-        let mut starts = self.starts.lock();
-        let newest = starts.entry(hello.from).or_insert(hello.incarnation);
-        if hello.incarnation < *newest {
-            return Err(format!(
-                "{} is at its start {}, but {newest} was seen: its data directory was lost or replaced by an older \
-                 copy, so it must not take part under this identity",
-                self.describe(hello.from),
-                hello.incarnation
-            ));
-        }
-        *newest = hello.incarnation;
-        Ok(())
+        let known = self.config.others.get_key_value(from.as_str());
+        known.map(|(name, _)| name.clone()).ok_or_else(|| {
+            format!("it calls itself {from:?}, which is no other member: compare --initial-cluster")
+        })
     }
 
-    fn describe(&self, id: NodeId) -> String {
-        match self.config.members.get(&id) {
-            Some((name, _)) => format!("member {name} ({id})"),
-            None => format!("member {id}"),
-        }
-    }
-
-    fn learn(&self, id: NodeId, client_urls: Vec<String>) {
-        self.client_urls.lock().insert(id, client_urls);
-    }
-
-    fn deliver(&self, from: NodeId, frame: Bytes) {
-        (self.deliver)(from, frame);
+    fn deliver(&self, from: &Arc<str>, frame: Bytes) {
+        (self.deliver)(from.clone(), frame);
     }
 
     fn reject(&self, what: &str, reason: &dyn Display) {
-        self.rejections.count(what, reason);
+        self.rejections.count();
+        self.rejections.log(what, reason);
     }
 }
 
@@ -129,20 +108,30 @@ impl Local {
 #[derive(Debug, Default)]
 pub(crate) struct Rejections {
     count: AtomicU64,
-    logged: Mutex<Option<(Instant, u64)>>,
+    log: Mutex<RejectionLog>,
+}
+
+#[derive(Debug, Default)]
+struct RejectionLog {
+    last: Option<Time>,
+    repeats: Repeats,
 }
 
 impl Rejections {
-    pub(crate) fn count(&self, what: &str, reason: &dyn Display) {
-        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut logged = self.logged.lock();
-        let (due, since) = match *logged {
-            Some((at, before)) => (at.elapsed() >= LOG_EVERY, count.saturating_sub(before)),
-            None => (true, 1),
-        };
-        if due {
-            *logged = Some((Instant::now(), count));
-            warn!(%reason, rejections_since_last_report = since, "{what}");
+    fn count(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A line for each reason is not enough of a bound: strangers choose what they send.
+    fn log(&self, what: &str, reason: &dyn Display) {
+        let (now, mut log) = (clock::now(), self.log.lock());
+        if log.last.is_some_and(|last| now.since(last) < LOG_EVERY) {
+            return;
+        }
+        if let Some(line) = log.repeats.line(now, &format!("{what}: {reason}")) {
+            log.last = Some(now);
+            let all = self.total();
+            warn!(rejected_so_far = all, "{line}");
         }
     }
 
@@ -162,36 +151,39 @@ pub struct PeerStats {
     pub unheard: u64,
 }
 
-/// The running connections. Dropping it ends them.
+/// The connections of a member. Dropping it ends them.
 pub(crate) struct Peers {
     local: Arc<Local>,
-    queues: BTreeMap<NodeId, Arc<PeerQueue>>,
-    running: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
+    queues: BTreeMap<Arc<str>, Arc<PeerQueue>>,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+/// What the thread of the connections does.
+pub(crate) struct PeersLoop {
+    runtime: Runtime,
+    local: Arc<Local>,
+    queues: BTreeMap<Arc<str>, Arc<PeerQueue>>,
+    listeners: Vec<tokio::net::TcpListener>,
+    stopped: oneshot::Receiver<()>,
 }
 
 impl Peers {
-    /// Starts the thread. `deliver` is called on it, and must not block.
+    /// Prepares the connections; [`PeersLoop::run`] makes them. `deliver` is called on its thread, and must not block.
     ///
     /// # Errors
-    /// If the system gives no thread, no event queue or no use of the listeners.
-    pub(crate) fn start(
+    /// If the system gives no event queue or no use of the listeners.
+    pub(crate) fn new(
         config: PeersConfig,
         listeners: Vec<TcpListener>,
         deliver: Deliver,
-    ) -> io::Result<Peers> {
-        let others: Vec<_> = config.members.iter().filter(|(id, _)| **id != config.id).collect();
-        let queues: BTreeMap<NodeId, Arc<PeerQueue>> =
-            others.iter().map(|(id, _)| (**id, Arc::default())).collect();
-        let addresses: BTreeMap<NodeId, Vec<Url>> =
-            others.iter().map(|(id, (_, urls))| (**id, urls.clone())).collect();
-        let client_urls = BTreeMap::from([(config.id, config.client_urls.clone())]);
+    ) -> io::Result<(Peers, PeersLoop)> {
+        let queues: BTreeMap<Arc<str>, Arc<PeerQueue>> =
+            config.others.keys().map(|name| (name.clone(), Arc::default())).collect();
         let local = Arc::new(Local {
             config,
             accepted: Accepted::default(),
             deliver,
             rejections: Rejections::default(),
-            client_urls: Mutex::new(client_urls),
-            starts: Mutex::default(),
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listeners: Vec<tokio::net::TcpListener> = {
@@ -203,42 +195,23 @@ impl Peers {
             usable.collect::<io::Result<_>>()?
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let (shared, dialed) = (local.clone(), queues.clone());
-        let thread = std::thread::Builder::new().name("synod-peers".into()).spawn(move || {
-            runtime.block_on(async move {
-                for listener in listeners {
-                    tokio::spawn(accept::accept_loop(shared.clone(), listener));
-                }
-                for (id, urls) in addresses {
-                    let queue = dialed[&id].clone();
-                    tokio::spawn(dial::dial_loop(shared.clone(), id, urls, queue));
-                }
-                // An error means that the sender is gone, which is a stop as well.
-                let _ = stopped.await;
-            });
-            // A name look-up under way must not hold the stop up.
-            runtime.shutdown_background();
-        })?;
-        Ok(Peers { local, queues, running: Mutex::new(Some((stop, thread))) })
+        let connections =
+            PeersLoop { runtime, local: local.clone(), queues: queues.clone(), listeners, stopped };
+        Ok((Peers { local, queues, stop: Mutex::new(Some(stop)) }, connections))
     }
 
-    /// Sends a frame once [`Peers::flush`] is called. One for nobody known is dropped.
-    pub(crate) fn send(&self, to: NodeId, frame: Bytes) {
-        if let Some(queue) = self.queues.get(&to) {
+    /// Sends a frame once [`Peers::flush`] is called. One for no other member is dropped.
+    pub(crate) fn send(&self, to: &str, frame: Bytes) {
+        if let Some(queue) = self.queues.get(to) {
             queue.push(frame);
         }
     }
 
     /// Lets go what was sent since the last time.
-    pub(crate) fn flush(&self, to: NodeId) {
-        if let Some(queue) = self.queues.get(&to) {
+    pub(crate) fn flush(&self, to: &str) {
+        if let Some(queue) = self.queues.get(to) {
             queue.flush();
         }
-    }
-
-    /// Where clients reach `id`; empty while unknown.
-    pub(crate) fn client_urls(&self, id: NodeId) -> Vec<String> {
-        self.local.client_urls.lock().get(&id).cloned().unwrap_or_default()
     }
 
     pub(crate) fn stats(&self) -> PeerStats {
@@ -247,23 +220,53 @@ impl Peers {
     }
 
     /// Counts and now and then logs what a peer sent that cannot be.
-    pub(crate) fn rejected(&self, from: NodeId, reason: &str) {
-        self.local.reject(&format!("{} sent something that cannot be", self.local.describe(from)), &reason);
+    pub(crate) fn rejected(&self, from: &str, reason: &str) {
+        self.local.reject(&format!("{from} sent something that cannot be"), &reason);
     }
 
-    /// Ends all connections and frees the ports.
+    /// Ends all connections and frees the ports; [`PeersLoop::run`] returns then.
     pub(crate) fn stop(&self) {
-        let running = self.running.lock().take();
-        if let Some((stop, thread)) = running {
-            drop(stop);
-            // It panics only if a bug took the runtime down; the connections are gone either way.
-            let _ = thread.join();
+        self.stop.lock().take();
+    }
+}
+
+impl PeersLoop {
+    /// Keeps the connections until [`Peers::stop`].
+    ///
+    /// # Panics
+    /// If a task of a connection did: a bug ends the thread, and with it the member.
+    pub(crate) fn run(self) {
+        let PeersLoop { runtime, local, queues, listeners, stopped } = self;
+        let panic = runtime.block_on(async move {
+            let mut tasks = JoinSet::new();
+            for listener in listeners {
+                tasks.spawn(accept::accept_loop(local.clone(), listener));
+            }
+            for (name, queue) in queues {
+                tasks.spawn(dial::dial_loop(local.clone(), name, queue));
+            }
+            tokio::select! {
+                // An error means that the sender is gone: this is how it is stopped.
+                _ = stopped => None,
+                panic = first_panic(&mut tasks) => Some(panic),
+            }
+        });
+        // A name look-up under way must not hold the end up.
+        runtime.shutdown_background();
+        if let Some(panic) = panic {
+            std::panic::resume_unwind(panic);
         }
     }
 }
 
-impl Drop for Peers {
-    fn drop(&mut self) {
-        self.stop();
+/// Waits until one of `tasks` panics. Never ends if they end otherwise.
+async fn first_panic(tasks: &mut JoinSet<()>) -> Box<dyn Any + Send> {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended
+            && let Ok(panic) = error.try_into_panic()
+        {
+            return panic;
+        }
     }
+    std::future::pending().await
 }

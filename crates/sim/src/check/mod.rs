@@ -21,6 +21,7 @@ pub mod explore;
 pub mod fast;
 pub mod fast_log;
 pub mod fingerprint;
+pub mod founding;
 pub mod ledger;
 pub mod multi_paxos;
 mod panics;

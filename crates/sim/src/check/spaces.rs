@@ -10,8 +10,9 @@ use crate::check::egalitarian::{Replicas, settings};
 use crate::check::explore::{Limits, Listener, Report, explore};
 use crate::check::fast::messages::{Messages as FastMessages, Setting as FastSetting};
 use crate::check::fast_log::{self, FastLog};
+use crate::check::founding::{Founding, Setting as FoundingSetting};
 use crate::check::ledger::Sizes;
-use crate::check::multi_paxos::{self, Log};
+use crate::check::multi_paxos::{self, Log, Opening};
 use crate::check::single_decree::messages::Messages;
 use crate::check::single_decree::nodes::{Nodes, Setting};
 
@@ -193,9 +194,53 @@ const SPACES: &[Space] = &[
         },
     },
     Space {
+        name: "founding-crash-3",
+        description: "three founders, one of which crashes once",
+        expected: 39_911,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            let setting = FoundingSetting { founders: 3, late: 0, crashes: 1, lost_disks: 0 };
+            explore(&Founding(setting), limits, progress)
+        },
+    },
+    Space {
+        name: "founding-lost-disk-3",
+        description: "three founders, one of which loses its disk",
+        expected: 33_796,
+        published: None,
+        depth: None,
+        explore: |limits, progress| {
+            let setting = FoundingSetting { founders: 3, late: 0, crashes: 0, lost_disks: 1 };
+            explore(&Founding(setting), limits, progress)
+        },
+    },
+    Space {
+        name: "founding-late-answer-3",
+        description: "three founders, a late answer, a lost disk",
+        expected: 84_120,
+        published: None,
+        depth: Some(9),
+        explore: |limits, progress| {
+            let setting = FoundingSetting { founders: 3, late: 1, crashes: 0, lost_disks: 1 };
+            explore(&Founding(setting), limits, progress)
+        },
+    },
+    Space {
+        name: "founding-3",
+        description: "three founders, two crashes, a lost disk",
+        expected: 152_648,
+        published: None,
+        depth: Some(10),
+        explore: |limits, progress| {
+            let setting = FoundingSetting { founders: 3, late: 0, crashes: 2, lost_disks: 1 };
+            explore(&Founding(setting), limits, progress)
+        },
+    },
+    Space {
         name: "multi-paxos-3x2x2",
         description: "3 members, 2 leaders with a ballot each, 2 commands, 2 slots",
-        expected: 209_596,
+        expected: 211_706,
         published: None,
         depth: Some(13),
         explore: |limits, progress| explore(&Log::new(LOG), limits, progress),
@@ -203,7 +248,7 @@ const SPACES: &[Space] = &[
     Space {
         name: "multi-paxos-crash-3x2x2",
         description: "the same with one crash",
-        expected: 215_711,
+        expected: 216_588,
         published: None,
         depth: Some(12),
         explore: |limits, progress| {
@@ -213,7 +258,7 @@ const SPACES: &[Space] = &[
     Space {
         name: "multi-paxos-3x3x1",
         description: "3 members, 3 leaders with a ballot each, 1 command, 1 slot",
-        expected: 190_030,
+        expected: 193_772,
         published: None,
         depth: Some(14),
         explore: |limits, progress| {
@@ -227,7 +272,7 @@ const SPACES: &[Space] = &[
     Space {
         name: "multi-paxos-gaps-3x2x3",
         description: "3 members, 2 leaders with a ballot each, 3 commands, 3 slots, gaps filled with commands",
-        expected: 255_425,
+        expected: 256_068,
         published: None,
         depth: Some(12),
         explore: |limits, progress| {
@@ -241,7 +286,7 @@ const SPACES: &[Space] = &[
     Space {
         name: "multi-paxos-checkpoint-3x2x1",
         description: "3 members, 2 leaders with a ballot each, 1 command, a checkpoint that is also handed on",
-        expected: 90_723,
+        expected: 91_944,
         published: None,
         depth: Some(14),
         explore: |limits, progress| {
@@ -251,11 +296,30 @@ const SPACES: &[Space] = &[
     Space {
         name: "multi-paxos-reads-3x2x1",
         description: "3 members, 2 leaders with a ballot each, 1 command, 1 read",
-        expected: 59_591,
+        expected: 59_928,
         published: None,
         depth: Some(12),
         explore: |limits, progress| {
             explore(&Log::new(multi_paxos::Setting { commands: 1, reads: 1, ..LOG }), limits, progress)
+        },
+    },
+    Space {
+        name: "multi-paxos-truncated-3x2x3",
+        description: "3 members, 2 commands; 1 and 2 have truncated the first slot, 3 lacks it and leads, and 2 may take over",
+        expected: 559_898,
+        published: None,
+        depth: Some(10),
+        explore: |limits, progress| explore(&Log::new(TRUNCATED), limits, progress),
+    },
+    Space {
+        name: "multi-paxos-truncated-reads-3x1x2",
+        description: "the same with 1 command and 1 read, and only 3 leads",
+        expected: 205_077,
+        published: None,
+        depth: Some(12),
+        explore: |limits, progress| {
+            let setting = multi_paxos::Setting { rounds: &[1, 0, 1], commands: 2, reads: 1, ..TRUNCATED };
+            explore(&Log::new(setting), limits, progress)
         },
     },
     Space {
@@ -265,7 +329,11 @@ const SPACES: &[Space] = &[
         published: None,
         depth: Some(10),
         explore: |limits, progress| {
-            explore(&Log::new(multi_paxos::Setting { members: 5, two_lead: true, ..LOG }), limits, progress)
+            explore(
+                &Log::new(multi_paxos::Setting { members: 5, opening: Opening::TwoLead, ..LOG }),
+                limits,
+                progress,
+            )
         },
     },
     Space {
@@ -558,8 +626,11 @@ const LOG: multi_paxos::Setting = multi_paxos::Setting {
     checkpoints: 0,
     reads: 0,
     gaps: GapFill::Noops,
-    two_lead: false,
+    opening: Opening::Nothing,
 };
+
+const TRUNCATED: multi_paxos::Setting =
+    multi_paxos::Setting { rounds: &[1, 2, 1], commands: 3, opening: Opening::Truncated, ..LOG };
 
 const FAST: FastSetting = FastSetting {
     acceptors: 4,

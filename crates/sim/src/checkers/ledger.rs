@@ -46,6 +46,8 @@ pub struct Ledger {
     proposable: BTreeSet<Digest>,
     proposals: BTreeMap<Slot, BTreeMap<Named, Proposal>>,
     chosen: BTreeMap<Slot, (Ballot, Digest)>,
+    /// Whether there was any promise.
+    promised: bool,
     acceptors: BTreeMap<NodeId, Acceptor>,
 }
 
@@ -58,6 +60,7 @@ impl Ledger {
             proposable: BTreeSet::new(),
             proposals: BTreeMap::new(),
             chosen: BTreeMap::new(),
+            promised: false,
             acceptors: BTreeMap::new(),
         }
     }
@@ -93,6 +96,11 @@ impl Ledger {
         self.chosen.is_empty()
     }
 
+    /// Whether any node has promised anything, be it with a disk that is gone by now.
+    pub fn has_promises(&self) -> bool {
+        self.promised
+    }
+
     /// A client asked for `command`.
     pub fn propose(&mut self, command: Digest) {
         self.proposable.insert(command);
@@ -110,6 +118,7 @@ impl Ledger {
             return violated("P1a", format!("{node} promised {promised} and now only {ballot}"));
         }
         acceptor.promised = Some(ballot);
+        self.promised |= ballot > Ballot::ZERO;
         Ok(())
     }
 
@@ -254,7 +263,7 @@ impl Ledger {
         self.promise(node, memory.promised)
     }
 
-    /// The node lost its disk: nothing it had said binds what may come under its name.
+    /// The node has another disk: what it said with the one before binds it no longer.
     pub fn forget(&mut self, node: NodeId) {
         self.acceptors.remove(&node);
     }

@@ -1,5 +1,7 @@
 //! What must never be seen. Checkers know nothing of the code they watch: they compare what nodes did and said.
 
+pub mod answers;
+pub mod disks;
 pub mod executions;
 pub mod instances;
 pub mod ledger;

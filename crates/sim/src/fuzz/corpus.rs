@@ -3,9 +3,12 @@
 
 use bytes::{BufMut, Bytes};
 use synod_journal::{BATCH_MAGIC, MemoryDisk, Recovered};
+use synod_member::identity::disk::DiskId;
+use synod_member::identity::file::{Held, Identity};
+use synod_member::introduction::hello::{Answered, Beginning, Hello, Holding, Refused, Speaker};
 use synod_member::record;
 use synod_member::submission::{Body, Submission};
-use synod_member::wire::{self, Header, Hello, PeerMessage};
+use synod_member::wire::{self, Header, PeerMessage};
 use synod_paxos::ballot::Ballot;
 use synod_paxos::choose::Vote;
 use synod_paxos::config::{ClusterId, ConfigId};
@@ -32,7 +35,7 @@ const BALLOT: Ballot = Ballot::new(2, NodeId(1));
 /// If there is no such target.
 pub fn seeds(target: &str) -> Vec<Seed> {
     match target {
-        "peer_hello" => vec![named("hello", hello())],
+        "identity" => identities(),
         "peer_frame" => messages().iter().map(|(name, message)| named(name, frame(message))).collect(),
         "journal" => journals(),
         "journal_record" => records(),
@@ -50,20 +53,51 @@ fn named(name: &str, bytes: impl Into<Vec<u8>>) -> Seed {
     (name.to_owned(), bytes.into())
 }
 
-fn hello() -> Bytes {
-    Hello { cluster: ClusterId(7), from: NodeId(1), to: NodeId(3), incarnation: Incarnation(4) }.encode()
+fn identities() -> Vec<Seed> {
+    let fresh = Identity::new(DiskId::new(super::IDENTITY.node.into()));
+    let mut started = fresh.clone();
+    started.count_start(9, None);
+    started.count_start(8, None);
+    let held = Held { token: "synod-cluster".to_owned(), roster: super::roster() };
+    let founded = Identity { held: Some(held), ..started.clone() };
+    let refused = Identity { refused: Some("b says: it is old".to_owned()), ..founded.clone() };
+    let texts = [("fresh", fresh), ("started", started), ("founded", founded), ("refused", refused)];
+    texts.iter().map(|(name, identity)| named(name, identity.encode())).collect()
+}
+
+fn hello() -> Hello {
+    let incarnation = Incarnation { start: 4, nonce: 5 };
+    let speaker = Speaker { cluster: ClusterId(7), node: NodeId(1), incarnation };
+    Hello {
+        name: "a".to_owned(),
+        to: "b".to_owned(),
+        question: 3,
+        answer: Some(Answered { speaker, question: 2 }),
+        starts: vec![Incarnation { start: 3, nonce: 6 }, incarnation],
+        recovered: 12,
+        beginning: Beginning::default(),
+        holding: Holding::Held(super::roster()),
+        admits: true,
+        refused: Some(Refused { set_back: false, reason: "not yet".to_owned() }),
+        client_urls: vec!["http://localhost:2379".to_owned()],
+    }
 }
 
 fn frame(message: &PeerMessage) -> Bytes {
-    let header =
-        Header { cluster: ClusterId(7), config: ConfigId(1), from: NodeId(1), incarnation: Incarnation(4) };
+    let header = Header {
+        cluster: ClusterId(7),
+        config: ConfigId(1),
+        from: NodeId(1),
+        incarnation: Incarnation { start: 4, nonce: 5 },
+        written: 17,
+    };
     wire::encode(header, message)
 }
 
 fn submissions() -> Vec<Submission> {
     let submission = |sequence, body| Submission {
         origin: NodeId(3),
-        incarnation: Incarnation(4),
+        incarnation: Incarnation::numbered(4),
         sequence,
         floor: 2,
         body,
@@ -80,6 +114,7 @@ fn messages() -> Vec<(&'static str, PeerMessage)> {
     let protocol = protocol_messages().into_iter().chain(queries());
     let mut named: Vec<(&str, PeerMessage)> =
         protocol.map(|(name, message)| (name, PeerMessage::Protocol(message))).collect();
+    named.push(("hello", PeerMessage::Hello(Box::new(hello()))));
     named.push(("forward", PeerMessage::Forward(submissions())));
     named.push(("relay", PeerMessage::Relay(submissions())));
     named.push(("want_checkpoint", PeerMessage::WantCheckpoint { slot: Some(Slot(9)), offset: 100 }));
@@ -109,9 +144,17 @@ fn protocol_messages() -> Vec<(&'static str, Message<Submission>)> {
 }
 
 fn queries() -> Vec<(&'static str, Message<Submission>)> {
-    let read = ReadId { node: NodeId(1), incarnation: Incarnation(2), number: 3 };
-    let health =
-        Health { promised: Some(BALLOT), leader: None, happy: true, chosen: Slot(4), stalled: false };
+    let read = ReadId { node: NodeId(1), incarnation: Incarnation::numbered(2), number: 3 };
+    let health = Health {
+        promised: Some(BALLOT),
+        leader: None,
+        happy: true,
+        holds: Slot(4),
+        knows: Slot(6),
+        truncated: Slot(2),
+        stalled: false,
+        electable: true,
+    };
     vec![
         ("heartbeat", Message::Heartbeat { round: 7, commit: Some((BALLOT, Slot(9))) }),
         ("heartbeat_reply", Message::HeartbeatReply { round: 7, health }),
@@ -133,7 +176,7 @@ fn records() -> Vec<Seed> {
         named("vote", record::encode(&Record::Vote { slot: Slot(7), ballot: BALLOT, entry: entry() })),
         named("chosen", record::encode(&Record::Chosen { slot: Slot(9), entry: Entry::Noop })),
         named("commit", record::encode(&Record::Commit { through: Slot(6) })),
-        named("state", record::encode_state(&state)),
+        named("state", record::encode_state(&state, 9)),
     ]
 }
 
@@ -198,16 +241,23 @@ fn snapshot(store: &Store) -> Vec<u8> {
 fn checkpoint(store: &Store, sessions: &[(u64, &[u64])]) -> Vec<u8> {
     let mut head = Vec::new();
     head.put_u64_le(super::IDENTITY.cluster);
+    let roster = super::roster();
+    put_length(&mut head, roster.members().len());
+    for (name, node) in roster.members() {
+        put_length(&mut head, name.len());
+        head.put_slice(name.as_bytes());
+        head.put_u64_le(node.0);
+    }
     head.put_u64_le(12);
     put_length(&mut head, sessions.len());
     for (member, applied) in sessions {
-        for number in [*member, 4, 2] {
+        for number in [*member, 4, 0, 2] {
             head.put_u64_le(number);
         }
         put_length(&mut head, applied.len());
         applied.iter().for_each(|sequence| head.put_u64_le(*sequence));
     }
-    let mut out = b"SYNODCKP\x01".to_vec();
+    let mut out = b"SYNODCKP\x02".to_vec();
     put_length(&mut out, head.len());
     out.put_u32_le(crc32c::crc32c(&head));
     out.extend(head);

@@ -13,13 +13,16 @@ pub(super) fn frame(bytes: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A greeting: the checksum of the rest comes last.
-pub(super) fn hello(bytes: &[u8]) -> Vec<u8> {
-    let mut hello = bytes.to_vec();
-    if let Some((rest, checksum)) = hello.split_last_chunk_mut::<4>() {
-        *checksum = crc32c::crc32c(rest).to_le_bytes();
+/// An identity file: the checksum of all lines stands in the last one.
+pub(super) fn identity(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    match text.find("\nchecksum ") {
+        Some(end) => {
+            let content = &text[..=end];
+            format!("{content}checksum {:08x}\n", crc32c::crc32c(content.as_bytes()))
+        }
+        None => text,
     }
-    hello
 }
 
 /// The whole state of a member: magic and version, length and checksum of the head, head, snapshot.

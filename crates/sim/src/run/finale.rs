@@ -33,6 +33,9 @@ const WATCHED: u32 = 20;
 /// and how often it may: whoever found a leader keeps it, however the links are broken (OmniPaxos, EuroSys '23, §7).
 const LEADERS_MAX: u64 = 1;
 
+/// Every machine whose disk is as it should be takes part within this, and none whose disk was set back.
+const SORTED_OUT_WITHIN: Duration = Duration::from_secs(10);
+
 /// Steps after which the search for an order gives up. Nearly every history takes a few thousand.
 const SEARCH_STEPS: u64 = 300_000;
 
@@ -47,6 +50,9 @@ fn nanos(duration: Duration) -> u64 {
 pub(super) fn come_to_rest<P: Program>(world: &mut World<P>, random: &mut Random, profile: Profile) {
     if world.violation().is_some() {
         return;
+    }
+    if P::REPLACES_DISKS {
+        sort_out(world);
     }
     let core = freeze(world, random, profile);
     world.retire_clients();
@@ -71,6 +77,26 @@ pub(super) fn come_to_rest<P: Program>(world: &mut World<P>, random: &mut Random
     keep_leader::<P>(world);
 }
 
+/// All are up and reach each other: the cluster is founded if it was not, and a disk that was set back is refused.
+fn sort_out<P: Program>(world: &mut World<P>) {
+    let deadline = world.now() + nanos(SORTED_OUT_WITHIN);
+    let starts = |world: &World<P>, node: &NodeId| world.can_run(*node) && world.program(*node).is_none();
+    let sorted = |world: &World<P>| {
+        world.missing().next().is_none()
+            && world.set_back().next().is_none()
+            && !world.nodes().iter().any(|node| starts(world, node))
+    };
+    if world.run_until_that(deadline, sorted) {
+        return;
+    }
+    let (missing, set_back): (Vec<_>, Vec<_>) = (world.missing().collect(), world.set_back().collect());
+    if !set_back.is_empty() {
+        world.violate("Rollback", format!("{set_back:?} take part with disks that were set back"));
+    } else if !missing.is_empty() {
+        world.violate("Liveness 1", format!("{missing:?} take no part though all are up"));
+    }
+}
+
 /// Nothing breaks any more, so the leader stays.
 fn keep_leader<P: Program>(world: &mut World<P>) {
     let before = world.tally().leaders;
@@ -86,7 +112,9 @@ fn keep_leader<P: Program>(world: &mut World<P>) {
 /// Chooses who must go on, and breaks the rest for good. Returns who must.
 fn freeze<P: Program>(world: &mut World<P>, random: &mut Random, profile: Profile) -> Vec<NodeId> {
     let nodes = world.nodes().to_vec();
-    let alive: Vec<NodeId> = nodes.iter().copied().filter(|node| world.can_run(*node)).collect();
+    let takes_part = |node: &NodeId| world.program(*node).is_none_or(Program::takes_part);
+    let able = nodes.iter().copied().filter(|node| world.can_run(*node));
+    let alive: Vec<NodeId> = able.filter(takes_part).collect();
     if profile == Profile::Calm || random.chance(400) {
         return alive;
     }
@@ -113,7 +141,12 @@ fn freeze<P: Program>(world: &mut World<P>, random: &mut Random, profile: Profil
 /// Every request under way ends, and new ones are answered.
 fn answer<P: Program>(world: &mut World<P>, core: &[NodeId]) {
     let deadline = world.now() + nanos(ANSWERED_WITHIN);
-    if !world.run_until_that(deadline, |world| world.waiting() == 0) {
+    let owed = |world: &World<P>| core.iter().map(|node| world.owed(*node)).sum::<usize>();
+    if !world.run_until_that(deadline, |world| world.waiting() == 0 && owed(world) == 0) {
+        if world.waiting() == 0 {
+            let what = format!("{} requests were never answered by {core:?}", owed(world));
+            return world.violate("Answers", what);
+        }
         let what = format!("{} requests are not answered within {ANSWERED_WITHIN:?}", world.waiting());
         return world.violate("Liveness 2", what);
     }

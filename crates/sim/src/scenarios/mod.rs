@@ -208,6 +208,16 @@ const ALL: &[Scenario] = &[
         run: members::leaders::truncated,
     },
     Scenario {
+        name: "truncated-leader",
+        title: "who leads without what the others have cut off gets commands chosen and reads answered",
+        run: members::catching_up::truncated_leader,
+    },
+    Scenario {
+        name: "stalled-hub",
+        title: "who alone can lead does so, though it lacks what the others have cut off",
+        run: members::catching_up::stalled_hub,
+    },
+    Scenario {
         name: "gap",
         title: "one slot is lost, and nothing behind it is applied until it is filled",
         run: members::catching_up::gap,
@@ -231,6 +241,21 @@ const ALL: &[Scenario] = &[
         name: "backpressure",
         title: "one follower is dead, the other slow, and two hundred clients wait: queues stay bounded",
         run: members::catching_up::backpressure,
+    },
+    Scenario {
+        name: "wiped-member",
+        title: "a lost disk is another acceptor, though a member of its name starts on an empty one",
+        run: members::disks::wiped_member,
+    },
+    Scenario {
+        name: "restored-copy",
+        title: "a member that was set back to a copy of its present start is refused by what it had told",
+        run: members::disks::restored_copy,
+    },
+    Scenario {
+        name: "restored-earlier-start",
+        title: "a member that was set back to a copy of an earlier start is refused by the log",
+        run: members::disks::restored_earlier_start,
     },
     Scenario {
         name: "crash-before-reply",

@@ -34,6 +34,19 @@ impl<P: Program> World<P> {
         }
     }
 
+    /// A copy of the disk of `node` is kept.
+    pub fn keep_copy(&mut self, node: NodeId) {
+        self.machine(node).keep_copy();
+    }
+
+    /// The disk of `node`, which is down, is set back to a copy that was kept. It starts again whether or not the others
+    /// would tell: they are to be put to the test.
+    pub fn set_back_untold(&mut self, node: NodeId) {
+        self.untold = true;
+        let copy = self.machine(node).copies.oldest();
+        self.put_in(node, copy);
+    }
+
     /// From now on messages between these two take `delay` nanoseconds either way, and arrive in order.
     pub fn set_distance(&mut self, one: NodeId, other: NodeId, delay: u64) {
         self.network.set_distance((one, other), delay);

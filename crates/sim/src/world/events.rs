@@ -1,13 +1,18 @@
 //! What each event does.
 
+use synod_paxos::ballot::Ballot;
 use synod_paxos::node::NodeId;
 
 use super::filter::Fate;
 use super::{EFFECTS_MAX, Event, QUEUED_MAX, World, print};
+use crate::check::Violation;
 use crate::machine::{Death, Doom};
 use crate::network::Letter;
 use crate::program::{Effect, Fact, Program, Queue, WorkId};
 use crate::trace::Happening;
+
+/// An applier that is slow gets no slower once it is so many nanoseconds behind.
+const BACKLOG_MAX: u64 = 3_000_000_000;
 
 impl<P: Program> World<P> {
     pub(super) fn handle(&mut self, event: Event) {
@@ -51,8 +56,11 @@ impl<P: Program> World<P> {
     }
 
     fn deliver(&mut self, letter: Letter) {
-        let Letter { message, from, to, frame } = letter;
-        let cut = self.network.is_cut((from, to));
+        let Letter { message, from, to, run, frame } = letter;
+        let machine = &self.machines[&to];
+        // A connection ends with its process. Others are tried with what was meant for an earlier one all the same.
+        let missed = machine.set_back && machine.boots != run;
+        let cut = missed || self.network.is_cut((from, to));
         let now = self.machines[&to].clock.show(self.now);
         let Some(program) = self.machine(to).program.as_mut().filter(|_| !cut) else {
             self.record(|| Happening::Dropped { message, to: to.0 });
@@ -70,8 +78,9 @@ impl<P: Program> World<P> {
         if machine.boots != boot || machine.program.is_none() {
             return;
         }
-        if machine.stuck > 0 && queue != Queue::Apply {
-            machine.stuck_work.push((queue, work));
+        let worker = machine.worker(queue);
+        if worker.stuck > 0 {
+            worker.waiting.push((queue, work));
             return;
         }
         let now = machine.clock.show(real);
@@ -81,7 +90,11 @@ impl<P: Program> World<P> {
         match result {
             Ok(facts) => {
                 if queue != Queue::Apply {
-                    self.machine(node).note_synced();
+                    let machine = self.machine(node);
+                    machine.note_synced();
+                    if P::REPLACES_DISKS && !machine.set_back && machine.copies.note_write() {
+                        machine.keep_copy();
+                    }
                     self.record(|| Happening::Written { node: node.0, work: work.0 });
                 }
                 for fact in facts {
@@ -89,7 +102,11 @@ impl<P: Program> World<P> {
                 }
                 let (base, jitter) = self.pace.notice;
                 let delay = base + self.random.skewed(jitter);
-                self.at(self.now + delay, Event::WorkDone { node, boot, work });
+                let earliest = self.now + delay;
+                let reported = self.machine(node).reported_at.entry(queue).or_insert(0);
+                let at = earliest.max(*reported);
+                *reported = at;
+                self.at(at, Event::WorkDone { node, boot, work });
             }
             Err(reason) => self.disk_failed(node, &reason),
         }
@@ -138,7 +155,10 @@ impl<P: Program> World<P> {
             }
             self.carry_out(node, effect);
         }
-        let queued = self.machines[&node].program.as_ref().map_or(0, |program| program.standing().queued);
+        let machine = &self.machines[&node];
+        let late = self.answers.check(node, machine.unhindered(self.now));
+        let queued = machine.program.as_ref().map_or(0, |program| program.standing().queued);
+        self.check(late);
         self.tally.queued_max = self.tally.queued_max.max(queued);
         if queued > QUEUED_MAX {
             self.violate("Bounds", format!("{node} keeps {queued} things for later"));
@@ -153,15 +173,17 @@ impl<P: Program> World<P> {
                 }
             }
             Effect::Work { queue, work } => self.start_work(node, queue, work),
-            Effect::Reply { request, reply } => self.send_reply(request, reply),
+            Effect::Reply { request, reply } => self.send_reply(node, request, reply),
             Effect::Fact(fact) => self.fact(node, fact),
+            Effect::Stop { reason } => self.stop_for_good(node, reason),
         }
     }
 
     fn send(&mut self, from: NodeId, to: NodeId, frame: &bytes::Bytes) {
         self.next_message += 1;
         self.tally.messages += 1;
-        let letter = Letter { message: self.next_message, from, to, frame: frame.clone() };
+        let run = self.machines[&to].boots;
+        let letter = Letter { message: self.next_message, from, to, run, frame: frame.clone() };
         let fate = self.filter.judge(&letter, || P::describe(frame));
         let arrivals = match fate {
             Some(_) => Vec::new(),
@@ -185,20 +207,27 @@ impl<P: Program> World<P> {
         let (now, pace) = (self.now, self.pace);
         let machine = self.machine(node);
         let (base, jitter) = pace.of(queue);
-        // A transfer is many small pieces of work: as slow as a vote each, it would outlast the run.
-        let slow = match queue {
-            Queue::Apply => 1,
-            Queue::Journal => machine.slow,
-            Queue::Checkpoint | Queue::Transfer => machine.slow.min(4),
-        };
-        let takes = (base + machine.random.skewed(jitter)) * slow;
+        let slow = machine.worker(queue).slow;
+        let takes = base + machine.random.skewed(jitter);
         let free = machine.free_at.entry(queue).or_insert(0);
-        *free = now.max(*free) + takes;
+        let slow = match queue {
+            // What waits for a slow applier must not outlast the run.
+            Queue::Apply if free.saturating_sub(now) > BACKLOG_MAX => 1,
+            Queue::Apply | Queue::Journal => slow,
+            // A transfer is many small pieces of work: as slow as a vote each, it would outlast the run.
+            Queue::Checkpoint | Queue::Transfer => slow.min(4),
+        };
+        *free = now.max(*free) + takes * slow;
         let (at, boot) = (*free, machine.boots);
         if queue != Queue::Apply {
             self.record(|| Happening::Writing { node: node.0, work: work.0 });
         }
         self.at(at, Event::Work { node, boot, queue, work });
+    }
+
+    /// Whether a node may promise and vote.
+    fn speak(&self, node: NodeId) -> Result<(), Violation> {
+        if P::REPLACES_DISKS { self.disks.speak(node) } else { Ok(()) }
     }
 
     pub(super) fn fact(&mut self, node: NodeId, fact: Fact) {
@@ -212,9 +241,13 @@ impl<P: Program> World<P> {
                 self.ledger.propose(command);
                 Ok(())
             }
-            Fact::Promised { ballot } => self.ledger.promise(node, ballot),
+            Fact::Promised { ballot } => {
+                let speaks = if ballot > Ballot::ZERO { self.speak(node) } else { Ok(()) };
+                speaks.and_then(|()| self.ledger.promise(node, ballot))
+            }
             Fact::Voted { slot, ballot, value, commands } => {
-                self.ledger.vote(node, slot, ballot, value, &commands)
+                let speaks = self.speak(node);
+                speaks.and_then(|()| self.ledger.vote(node, slot, ballot, value, &commands))
             }
             Fact::Chosen { slot, value } => self.ledger.claim(node, slot, value),
             Fact::Applied { slot, state, revision, installed } => {
@@ -240,7 +273,11 @@ impl<P: Program> World<P> {
             Fact::Truncated { slot } => self.ledger.truncate(node, slot),
             Fact::Remembers(memory) => {
                 self.states.start(node, memory.checkpoint);
-                self.ledger.remember(node, &memory)
+                // A disk that was set back has forgotten, and may say nothing.
+                match self.machines[&node].set_back {
+                    true => self.ledger.checkpoint(node, memory.checkpoint),
+                    false => self.ledger.remember(node, &memory),
+                }
             }
             Fact::Leads { ballot } => {
                 self.tally.leaders += u64::from(ballot.is_some());
@@ -250,6 +287,7 @@ impl<P: Program> World<P> {
                 };
                 Ok(())
             }
+            Fact::Roster { disks } => self.disks.hold(node, disks),
             Fact::Rejected { from, reason } => {
                 crate::checkers::violated("Messages", format!("{node} rejects what {from} sent: {reason}"))
             }

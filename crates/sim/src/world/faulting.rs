@@ -1,13 +1,12 @@
 //! The plan's faults, carried out.
 
-use synod_journal::MemoryDisk;
 use synod_paxos::node::NodeId;
 
 use super::{Event, World};
 use crate::faults::{ClientHabits, Fault, Point};
 use crate::machine::Doom;
 use crate::network::{Letter, Link, Weather};
-use crate::program::Program;
+use crate::program::{Program, Queue};
 use crate::trace::Happening;
 
 impl<P: Program> World<P> {
@@ -35,8 +34,10 @@ impl<P: Program> World<P> {
                 }
             }
             Fault::Pause(node) => self.pause(node),
-            Fault::SlowDisk(node, times) => self.machine(node).slow = times,
-            Fault::StuckDisk(node) => self.machine(node).stuck += 1,
+            Fault::SlowDisk(node, times) => self.machine(node).writer.slow = times,
+            Fault::StuckDisk(node) => self.stick(node, Queue::Journal),
+            Fault::SlowApplier(node, times) => self.machine(node).applier.slow = times,
+            Fault::HungApplier(node) => self.stick(node, Queue::Apply),
             Fault::FullDisk(node, room) => {
                 let disk = &self.machine(node).disk;
                 disk.set_capacity(disk.used() + room);
@@ -45,7 +46,9 @@ impl<P: Program> World<P> {
             Fault::FailOperation(node, nth) => self.machine(node).disk.fail_operation(nth),
             Fault::FlipBit(node) => self.flip_bit(node),
             Fault::Misdirect(node) => self.misdirect(node),
-            Fault::Wipe(node) => self.wipe(node),
+            Fault::Replace(node) => self.replace(node),
+            Fault::Restore(node) if P::REPLACES_DISKS => self.restore(node),
+            Fault::Restore(_) => {}
             Fault::Jump(node, ahead) => self.machine(node).clock.jump(world, ahead),
             Fault::Drift(node, rate) => self.machine(node).clock.drift(world, rate),
         }
@@ -63,9 +66,12 @@ impl<P: Program> World<P> {
                     self.relieve(node);
                 }
             }
+            Fault::Replace(node) | Fault::Restore(node) if P::REPLACES_DISKS => self.relieve(node),
             Fault::Pause(node) => self.resume(node),
-            Fault::SlowDisk(node, _) => self.machine(node).slow = 1,
-            Fault::StuckDisk(node) => self.unstick(node),
+            Fault::SlowDisk(node, _) => self.machine(node).writer.slow = 1,
+            Fault::StuckDisk(node) => self.unstick(node, Queue::Journal),
+            Fault::SlowApplier(node, _) => self.machine(node).applier.slow = 1,
+            Fault::HungApplier(node) => self.unstick(node, Queue::Apply),
             Fault::FullDisk(node, _) => self.machine(node).disk.set_capacity(u64::MAX),
             Fault::Drift(node, _) => self.machine(node).clock.drift(world, crate::clock::STEADY),
             _ => {}
@@ -81,20 +87,36 @@ impl<P: Program> World<P> {
         }
     }
 
-    fn unstick(&mut self, node: NodeId) {
+    /// What does the work of `queue` does nothing.
+    fn stick(&mut self, node: NodeId, queue: Queue) {
+        let now = self.now;
         let machine = self.machine(node);
-        machine.stuck -= 1;
-        if machine.stuck > 0 {
-            return;
-        }
-        let boot = machine.boots;
-        for (queue, work) in std::mem::take(&mut machine.stuck_work) {
-            self.at(self.now, Event::Work { node, boot, queue, work });
+        machine.worker(queue).stuck += 1;
+        machine.keep_time(now);
+    }
+
+    fn unstick(&mut self, node: NodeId, queue: Queue) {
+        let now = self.now;
+        let machine = self.machine(node);
+        let worker = machine.worker(queue);
+        worker.stuck -= 1;
+        let released = if worker.stuck == 0 { std::mem::take(&mut worker.waiting) } else { Vec::new() };
+        machine.keep_time(now);
+        let (boot, paused) = (machine.boots, machine.paused > 0);
+        let released = released.into_iter().map(|(queue, work)| Event::Work { node, boot, queue, work });
+        if paused {
+            // A process that stands still gets to it first when it goes on: work of one queue is done in order.
+            self.stashed.entry(node).or_default().splice(0..0, released);
+        } else {
+            released.for_each(|event| self.at(now, event));
         }
     }
 
     /// An old record rots. The program notices when it reads it: at its next start.
     fn flip_bit(&mut self, node: NodeId) {
+        if !self.is_founded() {
+            return;
+        }
         let machine = self.machine(node);
         let Some((name, offset, _)) = machine.old_place() else { return };
         machine.damaged = true;
@@ -105,6 +127,9 @@ impl<P: Program> World<P> {
     /// What belongs elsewhere in a file is written over an old record: most often exactly where one begins, so that
     /// what is there now is whole, and in the wrong place.
     fn misdirect(&mut self, node: NodeId) {
+        if !self.is_founded() {
+            return;
+        }
         let machine = self.machine(node);
         let Some((name, offset, old)) = machine.old_place() else { return };
         let Some(bytes) = machine.disk.contents(&name) else { return };
@@ -124,20 +149,9 @@ impl<P: Program> World<P> {
         }
     }
 
-    /// The disk is gone, and with it the member: it may never come back under its name.
-    fn wipe(&mut self, node: NodeId) {
-        let machine = self.machine(node);
-        machine.held_down += 1;
-        machine.gone = Some("its disk was wiped".to_owned());
-        machine.damaged = true;
-        if machine.program.is_some() {
-            self.die(node, crate::machine::Death::Process);
-        }
-        self.machine(node).disk = MemoryDisk::new();
-    }
-
     /// No fault begins any more, and those under way end.
     pub fn calm_down(&mut self) {
+        self.calm = true;
         self.network.weather = Weather::FAIR;
         self.habits = ClientHabits { reply_loss: 0, slow_reader: 0, large: 0 };
         let events = std::mem::take(&mut self.events).into_vec();
@@ -158,6 +172,9 @@ impl<P: Program> World<P> {
             let machine = self.machine(node);
             machine.doom = None;
             machine.disk.repair();
+            if machine.set_back && machine.program.is_none() && machine.gone.is_none() {
+                self.wait_to_be_told(node);
+            }
         }
     }
 

@@ -11,6 +11,10 @@ use crate::trace::Happening;
 /// How long a client waits for one reply. Longer than any node keeps a request.
 const PATIENCE: u64 = 8_000_000_000;
 
+/// How much later than it says a node may answer: it has work to make up for after each hindrance, and its clock may be
+/// slow.
+const ANSWER_SLACK: u64 = 5_000_000_000;
+
 impl<P: Program> World<P> {
     /// A client begins its next operation, if it has any left.
     pub(super) fn act(&mut self, id: u64) {
@@ -67,12 +71,19 @@ impl<P: Program> World<P> {
             return self.at(at, Event::Reply { client, request, reply: Reply::Refused });
         };
         program.handle_request(now, request, operation);
+        let by = P::request_timeout(&self.setup).map(|timeout| {
+            let timeout = u64::try_from(timeout.as_nanos()).expect("seconds");
+            self.machines[&node].unhindered(self.now) + timeout + ANSWER_SLACK
+        });
+        self.answers.accept(node, request, by);
         self.note(11, node.0, request.0);
         self.settle(node);
     }
 
     /// A node answers; the reply may get lost on the way.
-    pub(super) fn send_reply(&mut self, request: RequestId, reply: Reply) {
+    pub(super) fn send_reply(&mut self, node: NodeId, request: RequestId, reply: Reply) {
+        let answered = self.answers.answer(node, request);
+        self.check(answered);
         let Some((client, _)) = self.requests.remove(&request) else { return };
         if self.random.chance(self.habits.reply_loss) {
             return;
@@ -135,6 +146,11 @@ impl<P: Program> World<P> {
     /// execution.
     pub fn decided(&self, call: usize) -> Option<u64> {
         self.decided.get(&call).copied()
+    }
+
+    /// How many requests `node` has accepted and not answered.
+    pub fn owed(&self, node: NodeId) -> usize {
+        self.answers.owed(node)
     }
 
     /// How many clients wait for an answer.

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
 use crate::support::cluster::{Cluster, Member};
 use crate::support::poll::eventually;
-use crate::support::process::{Process, limited};
+use crate::support::process::{Process, in_shell};
 
 /// As few as leave a member any clients at all beside what it needs itself.
 const OPEN_FILES: u64 = 256;
@@ -24,7 +24,7 @@ fn start(member: &mut Member, limit: Option<u64>) {
     let mut command = member.command();
     command.args(["--checkpoint-bytes", "300000", "--max-request-bytes", "10000000"]);
     if let Some(limit) = limit {
-        command = limited(command, &format!("ulimit -n {limit}"));
+        command = in_shell(&format!("ulimit -n {limit}"), &command);
     }
     member.process = Some(Process::spawn(&mut command, &member.log));
 }

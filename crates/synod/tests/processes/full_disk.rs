@@ -2,7 +2,7 @@
 
 use crate::support::cluster::Cluster;
 use crate::support::poll::eventually;
-use crate::support::process::{Process, limited};
+use crate::support::process::{Process, in_shell};
 
 /// No file of the member may grow beyond this: about as much as a disk that is nearly full would leave it.
 const BLOCKS_OF_512_BYTES: u32 = 512;
@@ -15,7 +15,7 @@ async fn a_member_whose_disk_is_full_stops_with_the_reason_and_nothing_is_lost()
     // A write beyond fails as it does on a full disk, which takes no more bytes in the middle of a write; without the
     // trap the system would end the process instead.
     let limit = format!("trap '' XFSZ; ulimit -f {BLOCKS_OF_512_BYTES}");
-    let command = &mut limited(cluster.members[victim].command(), &limit);
+    let command = &mut in_shell(&limit, &cluster.members[victim].command());
     cluster.members[victim].process = Some(Process::spawn(command, &cluster.members[victim].log));
     cluster.ready().await;
 

@@ -158,17 +158,12 @@ impl Member {
     /// What starts it.
     pub fn command(&self) -> Command {
         let mut command = synod();
-        self.add_arguments(&mut command);
-        command
-    }
-
-    /// The arguments of `synod` that make it this member.
-    pub fn add_arguments(&self, command: &mut Command) {
         let clients = format!("http://127.0.0.1:{}", self.client);
         let peers = format!("http://127.0.0.1:{}", self.listen);
         command.args(["serve", "--name", &self.name, "--initial-cluster", &self.founders]);
         command.args(["--listen-client-urls", &clients, "--listen-peer-urls", &peers]);
         command.arg("--data-dir").arg(&self.data);
+        command
     }
 
     pub fn start(&mut self) {

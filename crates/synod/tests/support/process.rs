@@ -19,18 +19,18 @@ pub fn synod() -> Command {
     command
 }
 
-/// The same command, started by a shell that does `first`: it sets limits that the process cannot leave.
-pub fn limited(command: Command, first: &str) -> Command {
-    let mut shell = Command::new("sh");
-    shell.arg("-c").arg(format!("{first}; exec \"$0\" \"$@\""));
-    shell.arg(command.get_program()).args(command.get_args());
-    for (name, value) in command.get_envs() {
+/// The same command, by way of a shell that does `setup` first, such as setting a limit.
+pub fn in_shell(setup: &str, inner: &Command) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("{setup}; exec \"$0\" \"$@\""));
+    command.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
         match value {
-            Some(value) => shell.env(name, value),
-            None => shell.env_remove(name),
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
         };
     }
-    shell
+    command
 }
 
 /// Runs `command` to its end.
@@ -62,6 +62,12 @@ impl Process {
         Process { child: command.spawn().unwrap(), log: log.to_owned() }
     }
 
+    /// Starts `command`, whose output goes where it says; the file `log` stays empty.
+    pub fn spawn_unlogged(command: &mut Command, log: &Path) -> Process {
+        File::create(log).unwrap();
+        Process { child: command.spawn().unwrap(), log: log.to_owned() }
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -85,6 +91,11 @@ impl Process {
     /// Ctrl-C.
     pub fn interrupt(&self) {
         self.signal(Signal::INT);
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
     }
 
     /// SIGSTOP: it stands still and keeps everything.

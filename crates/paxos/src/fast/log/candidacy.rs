@@ -22,15 +22,18 @@ impl<C: Command> Core<C> {
             ballot: leader.ballot(),
             complete: leader.is_leading(),
             own_promise: self.durable_promise() == Some(leader.ballot()),
-            stalled: self.stalled,
         });
-        let round = self.election.end_round(leading, self.quorums.classic());
+        self.election.end_round();
+        let leads = leading.map(|leading| self.election.has_quorum(leading, self.quorums.classic()));
+        let gives_way = leads == Some(true) && self.is_outdone();
+        mark!(StalledLeaderMadeWay if gives_way);
+        self.election.judge(leads.map(|leads| leads && !gives_way));
         self.yield_to_higher();
+        let round = self.election.round();
         let lead =
             self.leading().map(|leader| Lead { grant: *leader.grant(), chosen: self.learner.through() });
         self.send(self.others(), Message::Heartbeat { round, lead });
-        if let Some((source, chosen)) = self.election.best_source() {
-            self.learner.hear(chosen);
+        if let Some(source) = self.election.best_source(self.learner.through().next()) {
             self.fetching = false;
             self.fetch_if_behind(source);
         }
@@ -51,7 +54,12 @@ impl<C: Command> Core<C> {
     /// Whether this node should offer itself, by what the last round showed.
     pub fn may_campaign(&self) -> bool {
         let preparing = self.leader.as_ref().is_some_and(|leader| !leader.is_leading());
-        !self.stalled && !preparing && self.election.may_campaign(self.quorums.classic())
+        !self.is_outdone() && !preparing && self.election.may_campaign(self.quorums.classic())
+    }
+
+    /// Whether this node is stalled and a node answered in the last round that could lead in its place.
+    fn is_outdone(&self) -> bool {
+        self.stalled && self.election.knows_healthier(self.quorums.classic())
     }
 
     /// The driver's judgement of its disk: a stalled node does not lead if another can.

@@ -345,7 +345,7 @@ impl<C: Command> Core<C> {
             }
             Message::HeartbeatReply { round, health } => {
                 self.election.handle_reply(from, round, health);
-                self.learner.hear(health.chosen);
+                self.learner.hear(health.knows);
                 self.yield_to_higher();
                 self.fetch_if_behind(from);
             }
@@ -443,8 +443,11 @@ impl<C: Command> Core<C> {
             promised: self.durable_promise(),
             leader: leads.or(self.election.leader()),
             happy: self.election.is_happy(),
-            chosen: self.learner.through(),
+            holds: self.learner.through(),
+            knows: self.learner.through(),
+            truncated: self.learner.truncated(),
             stalled: self.stalled,
+            electable: self.election.is_electable(self.quorums.classic()),
         }
     }
 

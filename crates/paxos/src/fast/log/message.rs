@@ -199,7 +199,7 @@ impl<C> Message<C> {
                 let last = Slot(from.0.saturating_add(entries.len() as u64));
                 (Some(*from), last.max(*chosen).max(*truncated))
             }
-            Message::HeartbeatReply { health, .. } => (None, health.chosen),
+            Message::HeartbeatReply { health, .. } => (None, health.last_slot()),
             Message::Promise(promise) => {
                 let last = promise.reports.last().map_or(Slot::ZERO, |(slot, _)| *slot);
                 (Some(promise.from), last.max(promise.chosen).max(promise.from))

@@ -41,8 +41,20 @@ pub struct Setting {
     pub reads: u8,
     /// What a new leader fills gaps with.
     pub gaps: GapFill,
-    /// Whether it begins when members 1 and then 2 lead, promised by 3 and 4, and have proposed a command each.
-    pub two_lead: bool,
+    /// What has happened before.
+    pub opening: Opening,
+}
+
+/// What has happened when a space begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// Nothing.
+    Nothing,
+    /// Members 1 and then 2 lead, promised by 3 and 4, and have proposed a command each; no proposal has arrived.
+    TwoLead,
+    /// Member 1 led and got the first command chosen with member 2. Both have a checkpoint that covers it, have truncated
+    /// their logs and have restarted. Every message so far is lost: member 3 holds nothing. It leads by member 2's promise.
+    Truncated,
 }
 
 /// Every member, and every message ever sent.

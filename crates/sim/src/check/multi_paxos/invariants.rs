@@ -1,7 +1,9 @@
 //! What must hold in every state, whoever did what.
 
+use synod_paxos::ballot::Ballot;
 use synod_paxos::multi::entry::Entry;
 use synod_paxos::multi::message::{Message, Promise, Report};
+use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
 
 use crate::check::Violation;
@@ -76,8 +78,8 @@ impl Log {
                 Some(promise.ballot)
             }
             Message::Accepted { ballot, .. } => Some(*ballot),
-            Message::Commit { through, .. } => {
-                self.check_prefix(chosen, &format!("{who} tells"), *through)?;
+            Message::Commit { ballot, through } | Message::Accept { ballot, commit: through, .. } => {
+                self.check_notice(state, chosen, who, *ballot, *through)?;
                 None
             }
             Message::Fetched { from, entries, chosen: through, .. } => {
@@ -97,6 +99,34 @@ impl Log {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A commit notice speaks of chosen slots, in each of which its ballot proposes nothing or the chosen value: whoever
+    /// voted at that ballot takes its vote for chosen.
+    fn check_notice(
+        &self,
+        state: &State,
+        chosen: &[Pairs],
+        who: NodeId,
+        ballot: Ballot,
+        through: Slot,
+    ) -> Result<(), Violation> {
+        self.check_prefix(chosen, &format!("{who} tells"), through)?;
+        let number = self.number(ballot);
+        for (at, chosen) in chosen.iter().enumerate().take(through.0 as usize) {
+            let is_chosen = |value| chosen.iter(self.sizes()).any(|(_, chosen)| chosen == value);
+            let mut proposed = state.proposals[at].iter(self.sizes()).filter(|(other, _)| *other == number);
+            if let Some((_, value)) = proposed.find(|(_, value)| !is_chosen(*value)) {
+                let what = format!(
+                    "{who} tells with {ballot} that everything through {through} is chosen, and proposed {} in slot {}, \
+                     which is not",
+                    name(value),
+                    at + 1
+                );
+                return broken("commit notices", what);
+            }
+        }
+        Ok(())
     }
 
     /// What was told of a slot stays true: the highest vote below the ballot, or what is chosen.

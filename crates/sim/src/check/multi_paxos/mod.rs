@@ -12,5 +12,5 @@ mod invariants;
 mod model;
 
 pub(in crate::check) use cluster::entry_words;
-pub use cluster::{Command, Setting, State};
+pub use cluster::{Command, Opening, Setting, State};
 pub use model::{Action, Log};

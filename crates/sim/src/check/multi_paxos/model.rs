@@ -15,7 +15,9 @@ use synod_paxos::slot::Slot;
 
 use crate::check::fingerprint::Fingerprint;
 use crate::check::ledger::{Pairs, Sizes, name};
-use crate::check::multi_paxos::cluster::{Command, Disk, Member, Packet, Setting, State, entry_words};
+use crate::check::multi_paxos::cluster::{
+    Command, Disk, Member, Opening, Packet, Setting, State, entry_words,
+};
 use crate::check::{Model, Violation};
 
 /// A cluster that agrees on a log.
@@ -130,7 +132,7 @@ impl Log {
         let window = Window { batch_commands: 1, gaps: self.setting.gaps, ..Window::default() };
         let Disk { state, checkpoint, records } = disk.clone();
         let recovered = Recovered { state, checkpoint, records };
-        Core::new(id, Incarnation(incarnation), self.membership.clone(), window, recovered)
+        Core::new(id, Incarnation::numbered(incarnation), self.membership.clone(), window, recovered)
     }
 
     /// The next ballot of a member, if it has one left and nothing higher is known to it.
@@ -256,24 +258,54 @@ impl Log {
         Ok(Some(at))
     }
 
-    /// Members 1 and then 2 lead, promised by 3 and 4, and have proposed a command each; no proposal has arrived.
-    fn open(&self, mut state: State) -> State {
-        let step =
-            |state: &State, action: Action| self.step(state, &action).expect("nothing breaks so early");
+    /// Two lead: see [`Opening::TwoLead`].
+    fn open_with_two(&self, mut state: State) -> State {
         for leader in 0..2 {
+            state = self.act(&state, Action::Campaign { member: leader });
             let circle = [NodeId(leader as u64 + 1), NodeId(3), NodeId(4)];
-            state = step(&state, Action::Campaign { member: leader }).expect("a campaign changes something");
-            for _ in 0..2 {
-                for packet in 0..state.sent.len() {
-                    let Packet { from, to, message } = &state.sent[packet];
-                    let phase1 = matches!(message, Message::Prepare { .. } | Message::Promise(_));
-                    if phase1 && circle.contains(from) && circle.contains(to) {
-                        state = step(&state, Action::Deliver { packet }).unwrap_or(state);
-                    }
+            state = self.exchange(state, |packet| {
+                let phase1 = matches!(packet.message, Message::Prepare { .. } | Message::Promise(_));
+                phase1 && circle.contains(&packet.from) && circle.contains(&packet.to)
+            });
+            state = self.act(&state, Action::Propose { member: leader, command: leader as u8 });
+        }
+        state
+    }
+
+    /// The beginning of the log is truncated: see [`Opening::Truncated`].
+    fn open_truncated(&self, mut state: State) -> State {
+        let among = |packet: &Packet| packet.from.0 <= 2 && packet.to.0 <= 2;
+        state = self.act(&state, Action::Campaign { member: 0 });
+        state = self.exchange(state, among);
+        state = self.act(&state, Action::Propose { member: 0, command: 0 });
+        state = self.act(&state, Action::Persist { member: 0 });
+        state = self.exchange(state, among);
+        for member in 0..2 {
+            state = self.act(&state, Action::Checkpoint { member });
+            state = self.act(&state, Action::Crash { member });
+        }
+        state = State { sent: Arc::default(), checkpoints: 0, crashes: 0, ..state };
+        state = self.act(&state, Action::Campaign { member: 2 });
+        self.exchange(state, |packet| {
+            let phase1 = matches!(packet.message, Message::Prepare { .. } | Message::Promise(_));
+            phase1 && packet.from.0 >= 2 && packet.to.0 >= 2
+        })
+    }
+
+    fn act(&self, state: &State, action: Action) -> State {
+        let next = self.step(state, &action).expect("nothing breaks so early");
+        next.expect("what happens before changes something")
+    }
+
+    /// Every message that `gets_through` arrives, and so do two rounds of answers.
+    fn exchange(&self, mut state: State, gets_through: impl Fn(&Packet) -> bool) -> State {
+        for _ in 0..3 {
+            for packet in 0..state.sent.len() {
+                if gets_through(&state.sent[packet]) {
+                    let next = self.step(&state, &Action::Deliver { packet });
+                    state = next.expect("nothing breaks so early").unwrap_or(state);
                 }
             }
-            let propose = Action::Propose { member: leader, command: leader as u8 };
-            state = step(&state, propose).expect("a leader takes a command");
         }
         state
     }
@@ -321,7 +353,11 @@ impl Model for Log {
             reads: Vec::new(),
             applied: Slot::ZERO,
         };
-        vec![if self.setting.two_lead { self.open(state) } else { state }]
+        vec![match self.setting.opening {
+            Opening::Nothing => state,
+            Opening::TwoLead => self.open_with_two(state),
+            Opening::Truncated => self.open_truncated(state),
+        }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {

@@ -1,55 +1,82 @@
-//! How a member starts from its disk: the same steps in the same order as the server's data directory takes.
+//! How a member starts from its disk: the steps that ship.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use synod_journal::atomic::write_atomically;
-use synod_journal::format::segment_number;
-use synod_journal::{Disk, Files, Identity, Journal, MemoryDisk, OpenError, Options, Recovered};
+use synod_journal::{Files, MemoryDisk, OpenError, Options};
 use synod_member::applier::Applier;
-use synod_member::checkpoint_files::{Checkpoints, LoadError, PREFIX};
+use synod_member::checkpoint_files::LoadError;
+use synod_member::identity::directory::{self, DirectoryError, Drawn, Opened};
+use synod_member::identity::disk::DiskId;
+use synod_member::identity::roster::Roster;
+use synod_member::introduction::Me;
+use synod_member::introduction::hello::Beginning;
+use synod_member::record;
 use synod_member::voter::{RecoveredVoter, Voter, VoterConfig};
 use synod_paxos::config::ClusterId;
-use synod_paxos::node::{Incarnation, NodeId};
+use synod_paxos::node::NodeId;
+use synod_paxos::time::Time;
 
 use super::{Member, Setup, facts};
 use crate::program::{Boot, BootError, Effect, Fact};
 
 const CLUSTER: ClusterId = ClusterId(0x51d);
-const IDENTITY_FILE: &str = "identity";
+/// What told apart clusters of the same members would be here.
+pub(super) const TOKEN: &str = "simulated";
+
+/// What the member at `address` is called.
+pub(super) fn name(address: NodeId) -> String {
+    address.to_string()
+}
 
 pub(super) fn boot(setup: &Setup, boot: Boot) -> Result<Member, BootError> {
-    let incarnation = count_start(&boot.disk, boot.id)?;
-    let files = Files::Memory(boot.disk.clone());
-    let checkpoints = Checkpoints::open(files, CLUSTER, setup.part_bytes, boot.now).map_err(disk)?;
-    let loaded = checkpoints.load_newest().map_err(|error| match error {
-        LoadError::Disk { .. } => BootError::Disk(error.to_string()),
-        LoadError::Damaged { .. } => BootError::Refused(error.to_string()),
-    })?;
-    let (journal, recovered) = open_journal(&boot.disk, boot.id, setup.segment_bytes)?;
+    let addresses: BTreeMap<String, NodeId> = boot.nodes.iter().map(|node| (name(*node), *node)).collect();
+    let drawn = Drawn { disk: DiskId::new(boot.disk_id), nonce: boot.nonce };
+    let opened = open(&boot.disk, setup, drawn, boot.now).map_err(refused)?;
+    let Opened { identity, incarnation, journal, recovered, checkpoints, loaded } = opened;
     let unreadable = |error: &dyn std::fmt::Display| BootError::Refused(error.to_string());
     let memory = facts::of_memory(recovered.state.as_ref(), &recovered.records, loaded.slot())
         .map_err(|error| unreadable(&error))?;
-    let config = VoterConfig {
+    let roster = identity.held.as_ref().map(|held| held.roster.clone());
+    let id = identity.disk.node();
+    let me = Me {
         cluster: CLUSTER,
-        id: boot.id,
-        incarnation,
-        members: boot.nodes,
+        name: name(boot.id),
+        node: id,
+        starts: identity.starts.clone(),
+        recovered: 0,
+        beginning: Beginning::default(),
+        founds: true,
+        client_urls: Vec::new(),
+    };
+    let config = VoterConfig {
+        me,
+        names: addresses.keys().cloned().collect(),
+        roster: roster.clone(),
         heartbeat_interval: setup.election_timeout / 5,
         election_timeout: setup.election_timeout,
         request_timeout: setup.request_timeout,
         slots_retained: setup.slots_retained,
         seed: boot.seed,
     };
-    let recovered =
-        RecoveredVoter { state: recovered.state, records: recovered.records, checkpoint: loaded.slot() };
+    let recovered = RecoveredVoter {
+        state: recovered.state,
+        records: recovered.records,
+        checkpoint: loaded.slot(),
+        registered: loaded.registered().collect(),
+    };
     let voter = Voter::new(config, recovered, boot.now).map_err(|error| unreadable(&error))?;
-    let mut applier = Applier::new(CLUSTER, boot.id, incarnation, loaded);
+    let mut applier = Applier::new(roster.clone(), id, incarnation, loaded);
     applier.set_checkpoint_every(setup.checkpoint_bytes);
-    let command = facts::command(boot.id, incarnation, 0, None);
-    let facts = [Fact::Remembers(memory), Fact::Proposable { command }];
+    let command = facts::command(id, incarnation, 0, None);
+    let held = roster.map(|roster| disks(&roster, &addresses));
+    let facts = [Some(Fact::Remembers(memory)), Some(Fact::Proposable { command }), held];
     Ok(Member {
-        id: boot.id,
+        id,
         incarnation,
+        addresses,
+        files: Files::Memory(boot.disk),
+        setup: setup.clone(),
+        identity,
         voter,
         applier,
         journal,
@@ -59,51 +86,46 @@ pub(super) fn boot(setup: &Setup, boot: Boot) -> Result<Member, BootError> {
         next_work: 0,
         open_journal: None,
         writes: BTreeMap::new(),
+        request_timeout: setup.request_timeout,
         reads: BTreeMap::new(),
         ready: Vec::new(),
         leads: None,
-        out: VecDeque::from(facts.map(Effect::Fact)),
+        out: facts.into_iter().flatten().map(Effect::Fact).collect::<VecDeque<_>>(),
     })
 }
 
-fn disk(error: std::io::Error) -> BootError {
-    BootError::Disk(error.to_string())
+/// Whose disk belongs at which address.
+pub(super) fn disks(roster: &Roster, addresses: &BTreeMap<String, NodeId>) -> Fact {
+    let disks = roster.members().iter().filter_map(|(name, node)| Some((*addresses.get(name)?, *node)));
+    Fact::Roster { disks: disks.collect() }
 }
 
-/// Makes one more start durable, before anything of it is seen.
-fn count_start(files: &MemoryDisk, id: NodeId) -> Result<Incarnation, BootError> {
-    let mut disk = files.clone();
-    let names = disk.list().map_err(self::disk)?;
-    let holds_journal = names.iter().any(|name| segment_number(name).is_some());
-    let starts = if names.iter().any(|name| name == IDENTITY_FILE) {
-        let text = disk.read(IDENTITY_FILE).map_err(self::disk)?;
-        let starts = String::from_utf8(text).ok().and_then(|text| text.parse::<u64>().ok());
-        starts.ok_or_else(|| BootError::Refused("the identity cannot be read".to_owned()))?
-    } else if holds_journal || names.iter().any(|name| name.starts_with(PREFIX)) {
-        return Err(BootError::Refused("the identity is missing".to_owned()));
-    } else {
-        write_atomically(&mut disk, IDENTITY_FILE, b"0").map_err(self::disk)?;
-        0
-    };
-    if starts == 0 {
-        // The journal exists before a first start is counted, so one that is missing later was lost.
-        drop(open_journal(files, id, u64::MAX)?);
-    } else if !holds_journal {
-        return Err(BootError::Refused("the journal is gone".to_owned()));
-    }
-    let starts = starts + 1;
-    write_atomically(&mut disk, IDENTITY_FILE, starts.to_string().as_bytes()).map_err(self::disk)?;
-    Ok(Incarnation(starts))
+fn open(disk: &MemoryDisk, setup: &Setup, drawn: Drawn, now: Time) -> Result<Opened, DirectoryError> {
+    let options = Options { segment_bytes: setup.segment_bytes };
+    directory::open(&Files::Memory(disk.clone()), options, setup.part_bytes, drawn, now)
 }
 
-fn open_journal(
-    disk: &MemoryDisk,
-    id: NodeId,
-    segment_bytes: u64,
-) -> Result<(Journal, Recovered), BootError> {
-    let identity = Identity { cluster: CLUSTER.0, node: id.0 };
-    Journal::open(disk.clone(), identity, Options { segment_bytes }).map_err(|error| match error {
-        OpenError::Io { .. } | OpenError::Write(_) => BootError::Disk(error.to_string()),
+/// A disk that fails is tried again; what is damaged is not.
+fn refused(error: DirectoryError) -> BootError {
+    match &error {
+        DirectoryError::Disk(_)
+        | DirectoryError::Checkpoint(LoadError::Disk { .. })
+        | DirectoryError::Journal(OpenError::Io { .. } | OpenError::Write(_)) => {
+            BootError::Disk(error.to_string())
+        }
         _ => BootError::Refused(error.to_string()),
-    })
+    }
+}
+
+impl Member {
+    /// Whether this process would refuse a member that came back with `disk`.
+    pub(super) fn knows_better(&self, disk: &MemoryDisk) -> bool {
+        // Which disk and nonce are drawn does not matter: the disk has an identity, and the start is not a real one.
+        let drawn = Drawn { disk: DiskId::new(1), nonce: 0 };
+        let Ok(opened) = open(disk, &self.setup, drawn, Time::ZERO) else { return false };
+        let state = opened.recovered.state.map(record::decode_state);
+        let recovered = state.and_then(Result::ok).map_or(0, |(_, written)| written);
+        let node = opened.identity.disk.node();
+        self.voter.introductions().is_set_back(node, &opened.identity.starts, recovered)
+    }
 }

@@ -21,7 +21,7 @@ pub(super) fn command(
     sequence: u64,
     body: Option<&[u8]>,
 ) -> Digest {
-    let identity = Digest::EMPTY.and(origin.0).and(incarnation.0).and(sequence);
+    let identity = Digest::EMPTY.and(origin.0).and(incarnation.start).and(incarnation.nonce).and(sequence);
     body.map_or(identity, |body| identity.and(Digest::of(body).0))
 }
 
@@ -56,7 +56,7 @@ pub(super) fn of_batch(state: &Bytes, records: &[Bytes]) -> Result<Vec<Fact>, De
             facts.push(Fact::Voted { slot, ballot, value: combined(&commands), commands });
         }
     }
-    facts.push(Fact::Promised { ballot: record::decode_state(state.clone())?.promised });
+    facts.push(Fact::Promised { ballot: record::decode_state(state.clone())?.0.promised });
     Ok(facts)
 }
 
@@ -67,7 +67,7 @@ pub(super) fn of_memory(
     checkpoint: Slot,
 ) -> Result<Memory, DecodeError> {
     let promised = match state {
-        Some(state) => record::decode_state(state.clone())?.promised,
+        Some(state) => record::decode_state(state.clone())?.0.promised,
         None => Ballot::ZERO,
     };
     let (mut votes, mut chosen) = (BTreeMap::new(), BTreeMap::new());

@@ -9,10 +9,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use synod_journal::Journal;
+use synod_journal::{Files, Journal, MemoryDisk};
 use synod_member::applier::{Applier, ApplierOutput, ToApplier};
 use synod_member::checkpoint::{Checkpoint, LoadedCheckpoint};
 use synod_member::checkpoint_files::{Checkpoints, ReceiveError};
+use synod_member::identity::directory;
+use synod_member::identity::file::Identity;
+use synod_member::identity::roster::Roster;
 use synod_member::voter::{ReadTicket, Sequence, Voter, VoterOutput};
 use synod_member::wire;
 use synod_paxos::ballot::Ballot;
@@ -61,6 +64,8 @@ impl Default for Setup {
 /// Work that waits or is under way.
 enum Task {
     Journal { facts: Vec<Fact>, token: Option<Token>, truncate: Option<Slot> },
+    Hold(Roster),
+    Refuse(String),
     Apply(Applying),
     Checkpoint(Checkpoint),
     Read { to: NodeId, slot: Option<Slot>, offset: u64 },
@@ -79,6 +84,8 @@ enum Applying {
 /// What the driver hears of finished work.
 enum Done {
     Persisted(Token),
+    Held(Roster),
+    Stopped(String),
     Applied(Vec<ApplierOutput>, Option<Slot>),
     Checkpointed(Slot),
     Part { to: NodeId, slot: Slot, offset: u64, length: u64, bytes: Bytes },
@@ -87,10 +94,23 @@ enum Done {
     Nothing,
 }
 
+/// A client's read.
+struct Reading {
+    request: RequestId,
+    key: String,
+    /// Until then it waits for its slot, if the voter has not given up before.
+    until: Time,
+}
+
 /// A member's program.
 pub struct Member {
     id: NodeId,
     incarnation: Incarnation,
+    /// Where the members are reached, by name.
+    addresses: BTreeMap<String, NodeId>,
+    files: Files,
+    setup: Setup,
+    identity: Identity,
     voter: Voter,
     applier: Applier,
     journal: Journal,
@@ -101,9 +121,10 @@ pub struct Member {
     /// The journal's task that was announced and still takes more.
     open_journal: Option<WorkId>,
     writes: BTreeMap<Sequence, RequestId>,
-    reads: BTreeMap<ReadTicket, (RequestId, String)>,
+    request_timeout: Duration,
+    reads: BTreeMap<ReadTicket, Reading>,
     /// Confirmed reads that wait for a slot.
-    ready: Vec<(Slot, RequestId, String)>,
+    ready: Vec<(Slot, Reading)>,
     leads: Option<Ballot>,
     out: VecDeque<Effect>,
 }
@@ -124,18 +145,23 @@ impl Program for Member {
 
     const NAME: &'static str = "multi";
 
+    const REPLACES_DISKS: bool = true;
+
     fn boot(setup: &Setup, boot: Boot) -> Result<Member, BootError> {
         boot::boot(setup, boot)
     }
 
     fn handle_frame(&mut self, now: Time, from: NodeId, frame: Bytes) {
-        self.voter.handle_frame(now, from, frame);
+        self.voter.handle_frame(now, &boot::name(from), frame);
     }
 
     fn handle_request(&mut self, now: Time, request: RequestId, operation: Operation) {
         if let Operation::Get { key } = operation {
             match self.voter.read(now) {
-                Ok(ticket) => drop(self.reads.insert(ticket, (request, key))),
+                Ok(ticket) => {
+                    let until = now + self.request_timeout * 2;
+                    self.reads.insert(ticket, Reading { request, key, until });
+                }
                 Err(_) => self.reply(request, Reply::Refused),
             }
             return;
@@ -162,6 +188,8 @@ impl Program for Member {
     fn handle_work_done(&mut self, now: Time, work: WorkId) {
         match self.done.remove(&work).expect("work is reported once") {
             Done::Persisted(token) => self.voter.handle_persisted(now, token),
+            Done::Held(roster) => self.voter.handle_roster_held(now, roster),
+            Done::Stopped(reason) => self.out.push_back(Effect::Stop { reason }),
             Done::Applied(outputs, installed) => {
                 for output in outputs {
                     self.handle_applier(now, output);
@@ -184,11 +212,15 @@ impl Program for Member {
     }
 
     fn next_timeout(&self) -> Option<Time> {
-        self.voter.next_timeout()
+        let reads = self.ready.iter().map(|(_, reading)| reading.until);
+        self.voter.next_timeout().into_iter().chain(reads).min()
     }
 
     fn handle_timeout(&mut self, now: Time) {
         self.voter.handle_timeout(now);
+        for (_, Reading { request, .. }) in self.ready.extract_if(.., |(_, reading)| reading.until <= now) {
+            self.out.push_back(Effect::Reply { request, reply: Reply::Refused });
+        }
     }
 
     fn poll_effect(&mut self) -> Option<Effect> {
@@ -224,6 +256,18 @@ impl Program for Member {
         Digest(self.applier.view().hash())
     }
 
+    fn takes_part(&self) -> bool {
+        self.voter.roster().is_some()
+    }
+
+    fn tells_rollback(&self, _of: NodeId, disk: &MemoryDisk) -> bool {
+        self.knows_better(disk)
+    }
+
+    fn request_timeout(setup: &Setup) -> Option<Duration> {
+        Some(setup.request_timeout)
+    }
+
     fn election_timeout(setup: &Setup) -> Duration {
         setup.election_timeout
     }
@@ -241,10 +285,16 @@ impl Member {
         self.out.push_back(Effect::Reply { request, reply });
     }
 
+    /// Where the disk of `node` belongs.
+    fn address(&self, node: NodeId) -> Option<NodeId> {
+        let name = self.voter.roster()?.name(node)?;
+        self.addresses.get(name).copied()
+    }
+
     fn start(&mut self, queue: Queue, task: Task) {
         self.next_work += 1;
         let work = WorkId(self.next_work);
-        if queue == Queue::Journal {
+        if matches!(task, Task::Journal { .. }) {
             self.open_journal = Some(work);
         }
         self.tasks.insert(work, task);
@@ -276,6 +326,16 @@ impl Member {
                     facts.push(Fact::Truncated { slot });
                 }
                 (token.map_or(Done::Nothing, Done::Persisted), facts)
+            }
+            Task::Hold(roster) => {
+                directory::hold(&self.files, &mut self.identity, boot::TOKEN, roster.clone())
+                    .map_err(disk)?;
+                let facts = vec![boot::disks(&roster, &self.addresses)];
+                (Done::Held(roster), facts)
+            }
+            Task::Refuse(reason) => {
+                directory::refuse(&self.files, &mut self.identity, &reason).map_err(disk)?;
+                (Done::Stopped(reason), Vec::new())
             }
             Task::Apply(item) => self.apply(item),
             Task::Checkpoint(checkpoint) => {
@@ -347,6 +407,9 @@ impl Member {
                 }
             }
             ApplierOutput::ReplyUnknown { sequence } => self.give_up(sequence, Reply::Unknown),
+            ApplierOutput::Registered { node, incarnation } => {
+                self.voter.handle_registered(now, node, incarnation);
+            }
             ApplierOutput::Applied { slot } => {
                 self.voter.handle_applied(now, slot);
                 self.serve();
@@ -367,14 +430,29 @@ impl Member {
     fn serve(&mut self) {
         let (applied, view) = (self.applier.applied(), self.applier.view());
         let ready: Vec<_> = self.ready.extract_if(.., |(slot, ..)| *slot <= applied).collect();
-        for (_, request, key) in ready {
+        for (_, Reading { request, key, .. }) in ready {
             self.reply(request, requests::read(&view, &key));
         }
     }
 
     fn handle_voter(&mut self, output: VoterOutput) {
         match output {
-            VoterOutput::Send { to, frame } => self.out.push_back(Effect::Send { to, frame }),
+            VoterOutput::Send { to, frame } => {
+                let to = to.iter().filter_map(|node| self.address(*node)).collect();
+                self.out.push_back(Effect::Send { to, frame });
+            }
+            VoterOutput::Introduce { to, frame } => {
+                let to = self.addresses.get(&to).into_iter().copied().collect();
+                self.out.push_back(Effect::Send { to, frame });
+            }
+            VoterOutput::Met { .. } => {}
+            VoterOutput::HoldRoster(roster) => self.start(Queue::Journal, Task::Hold(roster)),
+            VoterOutput::Founded(roster) => {
+                self.checkpoints.found(roster.clone());
+                self.applier.found(roster);
+            }
+            VoterOutput::Stop { reason, remember: true } => self.start(Queue::Journal, Task::Refuse(reason)),
+            VoterOutput::Stop { reason, remember: false } => self.out.push_back(Effect::Stop { reason }),
             VoterOutput::Persist { token, state, mark, records } => {
                 self.journal.append(&state, mark, &records);
                 let new = facts::of_batch(&state, &records).expect("a member reads what it wrote");
@@ -394,13 +472,13 @@ impl Member {
                 self.start(Queue::Apply, Task::Apply(Applying::Slot(item)));
             }
             VoterOutput::ReadReady { ticket, slot } => {
-                if let Some((request, key)) = self.reads.remove(&ticket) {
-                    self.ready.push((slot, request, key));
+                if let Some(reading) = self.reads.remove(&ticket) {
+                    self.ready.push((slot, reading));
                     self.serve();
                 }
             }
             VoterOutput::ReadFailed { ticket, .. } => {
-                if let Some((request, _)) = self.reads.remove(&ticket) {
+                if let Some(Reading { request, .. }) = self.reads.remove(&ticket) {
                     self.reply(request, Reply::Refused);
                 }
             }
@@ -419,6 +497,7 @@ impl Member {
             }
             VoterOutput::GiveUpCheckpoint => self.start(Queue::Transfer, Task::GiveUp),
             VoterOutput::Rejected { from, reason } => {
+                let from = self.addresses.get(&from).copied().unwrap_or(NodeId(0));
                 self.out.push_back(Effect::Fact(Fact::Rejected { from, reason }));
             }
         }

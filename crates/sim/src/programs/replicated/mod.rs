@@ -234,6 +234,10 @@ impl<P: Hosted> Program for Replicated<P> {
         Digest(self.host.machine().digest())
     }
 
+    fn request_timeout(setup: &Setup) -> Option<Duration> {
+        Some(setup.request_timeout)
+    }
+
     fn election_timeout(setup: &Setup) -> Duration {
         setup.patience
     }

@@ -4,12 +4,12 @@ use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
 
 use super::{ELECTION, led};
-use crate::faults::{Fault, Point};
+use crate::faults::{Fault, Point, quorum_loss};
 use crate::machine::Death;
 use crate::program::Program;
 use crate::programs::member::Member;
 use crate::scenarios::Outcome;
-use crate::scenarios::stage::{Stage, TO_ANYONE, from, to};
+use crate::scenarios::stage::{FROM_ANYONE, Stage, TO_ANYONE, from, to};
 
 /// Writes enough for everybody who hears it to take checkpoints and to cut the log.
 fn write_much(stage: &mut Stage<Member>, node: u64) {
@@ -29,6 +29,54 @@ fn left_behind(seed: u64) -> (Stage<Member>, u64, u64) {
     write_much(&mut stage, leader);
     stage.write(leader, "y", "what one missed");
     (stage, leader, behind)
+}
+
+/// A leader that lacks what the others have cut from their logs: its checkpoint does not come, the old leader is dead, and
+/// the third member cannot lead. Writes and reads at the third are answered all the same.
+pub fn truncated_leader(seed: u64) -> Outcome {
+    let (mut stage, old, behind) = left_behind(seed);
+    let third = stage.others(old)[1];
+    stage.lose("checkpoint-part", FROM_ANYONE, to(behind));
+    stage.lose("pre-check", from(third), TO_ANYONE);
+    stage.dies(old);
+    stage.reconnect(behind);
+    stage.expect_leader(20 * ELECTION, &[old, third]);
+    for number in 0..3 {
+        let value = format!("{number}, by a leader that lacks the beginning");
+        stage.write(third, "z", &value);
+        stage.read(third, "z", &value);
+    }
+    let applied = stage.world.program(NodeId(behind)).map(|program| program.standing().applied);
+    let chosen = stage.world.ledger().chosen_prefix();
+    stage.expect(applied < Some(chosen), format!("the leader has applied {applied:?} of {chosen}"));
+    stage.let_through("checkpoint-part", FROM_ANYONE, to(behind));
+    stage.let_through("pre-check", from(third), TO_ANYONE);
+    stage.starts(old);
+    stage.expect_everybody_learns();
+    stage.read(behind, "y", "what one missed");
+    stage.finish()
+}
+
+/// The only node that is connected to a quorum lacks what the others have cut from their logs. It does not give way to
+/// nodes that cannot lead: it leads as soon as it would otherwise.
+pub fn stalled_hub(seed: u64) -> Outcome {
+    let (mut stage, old) = led(seed, 5);
+    let (hub, other) = (stage.others(old)[0], stage.others(old)[1]);
+    stage.isolate(hub);
+    write_much(&mut stage, old);
+    stage.lose("checkpoint-part", FROM_ANYONE, to(hub));
+    stage.reconnect(hub);
+    let links = quorum_loss(NodeId(hub), stage.world.nodes());
+    stage.cut(&format!("only n{hub} is connected to the others"), &links);
+    let others = stage.others(hub);
+    stage.expect_leader(3 * ELECTION, &others);
+    stage.write(other, "y", "by way of the hub");
+    stage.read(other, "y", "by way of the hub");
+    stage.pass(15 * ELECTION);
+    stage.write(other, "y", "the hub leads on");
+    stage.let_through("checkpoint-part", FROM_ANYONE, to(hub));
+    stage.expect_everybody_learns();
+    stage.finish()
 }
 
 /// §8.20: one slot's messages are lost, and those behind it are chosen: nothing behind the gap is applied until it is

@@ -2,6 +2,7 @@
 
 pub(super) mod catching_up;
 pub(super) mod crashes;
+pub(super) mod disks;
 pub(super) mod leaders;
 
 use crate::history::Answer;
