@@ -103,12 +103,16 @@ async fn the_connection_that_holds_most_is_refused_itself() {
     assert!(piece(&mut first).await.unwrap().is_ok() && piece(&mut second_answer).await.unwrap().is_ok());
 }
 
+/// The same where no answer ever counts as one that stands still, and none waits for long.
+fn small_where_all_are_read() -> Accounts {
+    let (stalled, room) = (Duration::from_secs(60), Duration::from_millis(50));
+    let limits = Limits { max_unread_bytes: 100 * KIB, ..Limits::default() };
+    Accounts::new(&limits, Patience { stalled, room, ..Patience::default() })
+}
+
 #[tokio::test]
 async fn an_answer_that_is_read_does_not_give_way_to_one_as_large() {
-    let long = Duration::from_secs(60);
-    let limits = Limits { max_unread_bytes: 100 * KIB, ..Limits::default() };
-    let patience = Patience { stalled: long, room: Duration::from_millis(50), ..Patience::default() };
-    let accounts = Accounts::new(&limits, patience);
+    let accounts = small_where_all_are_read();
     let (_account, mut reading) = hoarder(&accounts, 90 * KIB).await;
     let asker = request(&accounts.open());
     assert_eq!(asker.unread(90 * KIB).await, Err(ApiError::TooManyRequests));
@@ -117,9 +121,7 @@ async fn an_answer_that_is_read_does_not_give_way_to_one_as_large() {
 
 #[tokio::test]
 async fn an_answer_that_is_read_gives_way_to_a_small_one_when_all_patience_is_over() {
-    let patience = Patience { stalled: Duration::from_secs(60), ..Patience::default() };
-    let limits = Limits { max_unread_bytes: 100 * KIB, ..Limits::default() };
-    let accounts = Accounts::new(&limits, Patience { room: Duration::from_millis(50), ..patience });
+    let accounts = small_where_all_are_read();
     let (_account, mut reading) = hoarder(&accounts, 90 * KIB).await;
     assert_eq!(piece(&mut reading).await.unwrap().unwrap().len(), PIECE_BYTES);
     let (asker, began) = (accounts.open(), Instant::now());
@@ -130,7 +132,7 @@ async fn an_answer_that_is_read_gives_way_to_a_small_one_when_all_patience_is_ov
 
 #[tokio::test]
 async fn the_answer_to_a_write_goes_on_the_account_although_there_is_no_room() {
-    let accounts = small();
+    let accounts = small_where_all_are_read();
     let (_account, _unread) = hoarder(&accounts, 30 * KIB).await;
     let writer = accounts.open();
     let call = request(&writer);
