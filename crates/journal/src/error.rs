@@ -88,8 +88,8 @@ pub enum OpenError {
     /// Something that had been synced is missing or damaged.
     #[error(
         "{file} is damaged at offset {offset}, in record batch {batch} of the file ({reason}), although it had been \
-         synced: {evidence}. This member no longer knows all it has promised, so it must not vote. Restore this \
-         data directory from a copy of the disk, or remove the member and add a new one with an empty directory"
+         synced: {evidence}. This member no longer knows all it has promised, so it must not vote. Restore \
+         the file from a copy that was made after the member had stopped, or leave the member stopped"
     )]
     Damaged {
         /// Which file.
@@ -102,6 +102,23 @@ pub enum OpenError {
         reason: &'static str,
         /// How it is known that this is no torn tail.
         evidence: String,
+    },
+    /// Segments or the newest checkpoint were removed.
+    #[error(
+        "{missing} or a newer checkpoint is missing: {oldest} continues it and says that slots up to s{before} were \
+         written before, and the newest checkpoint covers only those up to s{covered}. This member no longer knows all it \
+         has promised, so it must not vote. Restore the files from a copy that was made after the member had stopped, or \
+         leave the member stopped"
+    )]
+    Missing {
+        /// The oldest segment that is there.
+        oldest: String,
+        /// The one that it continues.
+        missing: String,
+        /// The highest slot that missing segments spoke of.
+        before: u64,
+        /// The highest slot that a checkpoint covers.
+        covered: u64,
     },
     /// The new segment could not be written.
     #[error(transparent)]

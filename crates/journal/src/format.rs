@@ -1,18 +1,19 @@
 //! The bytes of a journal.
 //!
 //! A journal is a chain of files `journal-<number>`, the number in 16 hexadecimal digits. All integers are
-//! little-endian. Each file, a *segment*, begins with a header of 68 bytes:
+//! little-endian. Each file, a *segment*, begins with a header of 76 bytes:
 //!
 //! | segment header | bytes | |
 //! |---|---|---|
 //! | magic | 8 | `SYNODJNL` |
-//! | version | 4 | 1 |
+//! | version | 4 | 2 |
 //! | cluster, node | 2 × 8 | whose journal it is |
 //! | number | 8 | the segment's own |
 //! | after: segment, offset | 2 × 8 | where the journal stands that this segment continues |
 //! | link | 4 | the checksum of the last batch before `after`, or of that segment's header if there is none |
 //! | founded | 8 | so many bytes of this file, header included, were synced before it got its name |
-//! | checksum | 4 | CRC-32C of the 64 bytes before |
+//! | before | 8 | the highest mark of all batches that were ever written before `after` |
+//! | checksum | 4 | CRC-32C of the 72 bytes before |
 //!
 //! Batches follow, one directly after the other:
 //!
@@ -35,7 +36,8 @@
 //!
 //! **What bears witness.** A segment is written under a temporary name, synced, and only then named. Its name
 //! proves that its first `founded` bytes were synced, and so were all of its predecessors up to `after`. What
-//! lies in a predecessor behind `after` is no longer part of the journal.
+//! lies in a predecessor behind `after` is no longer part of the journal. Predecessors are deleted once a checkpoint covers
+//! them, so the oldest segment's `before` is no higher than the newest checkpoint: if it is, files were removed.
 
 use std::fmt;
 use std::io::IoSlice;
@@ -67,11 +69,11 @@ impl fmt::Display for Position {
     }
 }
 
-pub(crate) const HEADER_BYTES: usize = 68;
+pub(crate) const HEADER_BYTES: usize = 76;
 /// With what a batch begins.
 pub const BATCH_MAGIC: &[u8; 4] = b"BTCH";
 const SEGMENT_MAGIC: &[u8; 8] = b"SYNODJNL";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Magic, checksum and length.
 const BATCH_PREFIX_BYTES: usize = 12;
 const BATCH_FIXED_BYTES: usize = 32;
@@ -113,12 +115,14 @@ pub(crate) struct Header {
     /// The checksum of what stands right before `after`.
     pub(crate) link: u32,
     pub(crate) founded: u64,
+    /// The highest mark of all batches before `after`, deleted ones included.
+    pub(crate) before: u64,
 }
 
 impl Header {
     /// The bytes, and the checksum in them, with which those of the batches begin.
     pub(crate) fn encode(&self) -> (Vec<u8>, u32) {
-        let Header { identity, segment, after, link, founded } = *self;
+        let Header { identity, segment, after, link, founded, before } = *self;
         let mut out = Vec::with_capacity(HEADER_BYTES);
         out.extend_from_slice(SEGMENT_MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
@@ -127,6 +131,7 @@ impl Header {
         }
         out.extend_from_slice(&link.to_le_bytes());
         out.extend_from_slice(&founded.to_le_bytes());
+        out.extend_from_slice(&before.to_le_bytes());
         let checksum = crc32c::crc32c(&out);
         out.extend_from_slice(&checksum.to_le_bytes());
         (out, checksum)
@@ -161,8 +166,8 @@ impl Header {
         }
         let number = fields.get_u64_le();
         let after = Position { segment: fields.get_u64_le(), offset: fields.get_u64_le() };
-        let (link, founded) = (fields.get_u32_le(), fields.get_u64_le());
-        let header = Header { identity, segment, after, link, founded };
+        let (link, founded, before) = (fields.get_u32_le(), fields.get_u64_le(), fields.get_u64_le());
+        let header = Header { identity, segment, after, link, founded, before };
         if number != segment || after.segment >= segment || header.founded < HEADER_BYTES as u64 {
             return Err(HeaderFault::Bad("the segment header belongs to another file"));
         }

@@ -19,12 +19,15 @@ use crate::recovery::{Closed, Recovered, Scan, scan};
 pub struct Options {
     /// A segment that has grown to so many bytes is closed by the next sync.
     pub segment_bytes: u64,
+    /// The highest slot that a durable checkpoint covers. What was deleted spoke of no higher one, so that a journal whose
+    /// deleted segments did is refused. Not checked if `None`.
+    pub covered: Option<u64>,
 }
 
 impl Default for Options {
-    /// Segments of 64 MiB.
+    /// Segments of 64 MiB; what a checkpoint covers is not known.
     fn default() -> Options {
-        Options { segment_bytes: 64 << 20 }
+        Options { segment_bytes: 64 << 20, covered: None }
     }
 }
 
@@ -40,6 +43,8 @@ struct Current {
     /// How much of it is synced, which is all that was written.
     bytes: u64,
     mark: u64,
+    /// The highest mark in all segments before it, deleted ones included.
+    before: u64,
 }
 
 /// An open journal.
@@ -74,8 +79,8 @@ impl Journal {
         options: Options,
     ) -> Result<(Journal, Recovered), OpenError> {
         let mut disk: Box<dyn Disk> = Box::new(disk);
-        let Scan { recovered, proven, link, unproven, closed, cut, obsolete, next } =
-            scan(&mut *disk, identity)?;
+        let Scan { recovered, proven, link, before, unproven, closed, cut, obsolete, next } =
+            scan(&mut *disk, identity, options.covered)?;
         // The last batch of a journal is never proven, so it is among those, and the state with it.
         let newest = unproven.last().map(|batch| &batch.state);
         assert!(
@@ -83,7 +88,7 @@ impl Journal {
             "the newest state is not written again: {newest:?}"
         );
         mark!(UnprovenTailWrittenAgain if unproven.len() > 1);
-        let header = Header { identity, segment: next, after: proven, link, founded: 0 };
+        let header = Header { identity, segment: next, after: proven, link, founded: 0, before };
         let name = segment_name(next);
         let file = AtomicFile::create(&mut *disk, &name);
         let file = file.map_err(|error| JournalError::new(&name, "begun", &error))?;
@@ -215,9 +220,10 @@ impl Journal {
     /// Closes the current segment, of which everything is synced, and begins the next with `batches`.
     fn roll(&mut self, file: AtomicFile, batches: &[Batch]) -> Result<(), JournalError> {
         mark!(SegmentRolled);
-        let Current { number, last, bytes, mark, .. } = self.current;
+        let Current { number, last, bytes, mark, before, .. } = self.current;
         let after = Position { segment: number, offset: bytes };
-        let header = Header { identity: self.identity, segment: number + 1, after, link: last, founded: 0 };
+        let (identity, segment, before) = (self.identity, number + 1, before.max(mark));
+        let header = Header { identity, segment, after, link: last, founded: 0, before };
         self.current = found(&mut *self.disk, file, header, batches)?;
         self.closed.push_back(Closed { number, bytes, mark });
         Ok(())
@@ -257,7 +263,7 @@ fn found(
 ) -> Result<Current, JournalError> {
     let size: usize = batches.iter().map(Batch::size).sum();
     let founded = (HEADER_BYTES + size) as u64;
-    let number = header.segment;
+    let Header { segment: number, before, .. } = header;
     let (header, seed) = Header { founded, ..header }.encode();
     let mut encoder = Encoder::new(seed, HEADER_BYTES as u64);
     for batch in batches {
@@ -269,7 +275,7 @@ fn found(
     let name = segment_name(number);
     let file = write_new(disk, file, &slices).map_err(|error| JournalError::new(&name, "begun", &error))?;
     let (last, mark) = (encoder.last_checksum(), highest_mark(batches));
-    Ok(Current { number, seed, last, file, bytes: founded, mark })
+    Ok(Current { number, seed, last, file, bytes: founded, mark, before })
 }
 
 fn write_new(

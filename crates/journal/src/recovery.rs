@@ -9,9 +9,9 @@
 //!
 //! So there is a torn tail only in the last segment, behind its founding bytes; everything else that is bad or
 //! missing is damage. Damage inside the last batch that was synced cannot be told from a torn tail, since
-//! nothing that came later bears witness. The same holds for files that somebody else removed at either end:
-//! without the newest segments a journal looks like that of an earlier day, without the oldest ones like one that
-//! was truncated.
+//! nothing that came later bears witness. The same holds for removed files at the new end: without the newest segments
+//! a journal looks like that of an earlier day. At the old end a journal without its oldest segments looks like one that
+//! was truncated; but the oldest one left says of which slots its predecessors spoke, and a checkpoint must cover these.
 
 use bytes::Bytes;
 use synod_probe::{mark, mutant};
@@ -63,6 +63,8 @@ pub(crate) struct Scan {
     pub(crate) proven: Position,
     /// The checksum of what stands right before it.
     pub(crate) link: u32,
+    /// The highest mark up to there, that of deleted segments included.
+    pub(crate) before: u64,
     /// Batches behind it, to be written again.
     pub(crate) unproven: Vec<Batch>,
     /// Segments before `proven`.
@@ -87,7 +89,7 @@ struct Segment {
 ///
 /// # Errors
 /// If the journal is damaged or somebody else's, or cannot be read.
-pub(crate) fn scan(disk: &mut dyn Disk, identity: Identity) -> Result<Scan, OpenError> {
+pub(crate) fn scan(disk: &mut dyn Disk, identity: Identity, covered: Option<u64>) -> Result<Scan, OpenError> {
     let listed = disk.list();
     let names =
         listed.map_err(|source| OpenError::Io { file: "the journal".into(), action: "listed", source })?;
@@ -95,6 +97,7 @@ pub(crate) fn scan(disk: &mut dyn Disk, identity: Identity) -> Result<Scan, Open
     numbers.sort_unstable();
     let mut scan = Scan { next: numbers.last().map_or(1, |last| last.saturating_add(1)), ..Scan::default() };
     let mut chain = read_chain(disk, identity, &numbers)?;
+    scan.before = deleted_mark(&chain, covered)?;
     let in_chain: Vec<u64> = chain.iter().map(|segment| segment.header.segment).collect();
     scan.obsolete = numbers.into_iter().filter(|number| !in_chain.contains(number)).collect();
     let Some(last) = chain.pop() else { return Ok(scan) };
@@ -103,7 +106,19 @@ pub(crate) fn scan(disk: &mut dyn Disk, identity: Identity) -> Result<Scan, Open
         scan.read_closed(segment, &next.header)?;
     }
     scan.read_last(&last)?;
+    scan.before = scan.closed.iter().map(|closed| closed.mark).max().unwrap_or(0).max(scan.before);
     Ok(scan)
+}
+
+/// The highest mark in what was deleted before the oldest segment.
+fn deleted_mark(chain: &[Segment], covered: Option<u64>) -> Result<u64, OpenError> {
+    let Some(Header { segment, after, before, .. }) = chain.first().map(|oldest| oldest.header) else {
+        return Ok(0);
+    };
+    let Some(covered) = covered.filter(|covered| before > *covered) else { return Ok(before) };
+    mark!(DamageRefused);
+    let (oldest, missing) = (segment_name(segment), segment_name(after.segment));
+    Err(OpenError::Missing { oldest, missing, before, covered })
 }
 
 /// The segments that the last one continues, oldest first: each names the one before.

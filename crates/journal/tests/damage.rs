@@ -5,7 +5,7 @@
 mod support;
 
 use support::{IDENTITY, SMALL, append, batch_offsets, copy, files, numbers, open, state, write, written};
-use synod_journal::{Disk, Journal, MemoryDisk, OpenError};
+use synod_journal::{Disk, Journal, MemoryDisk, OpenError, Options};
 
 /// Refused as damaged: which file, where, and everything as it was.
 fn damage(disk: &MemoryDisk) -> (String, u64) {
@@ -95,7 +95,9 @@ fn the_message_says_what_where_how_it_is_known_and_what_to_do() {
     let where_it_is = format!("{name} is damaged at offset {}, in record batch 2", offsets[1]);
     let evidence =
         format!("batch at offset {} says that everything before offset {}", offsets[2], offsets[2]);
-    for part in [&where_it_is[..], "checksum", &evidence, "must not vote", "Restore", "add a new one"] {
+    for part in
+        [&where_it_is[..], "checksum", &evidence, "must not vote", "Restore", "leave the member stopped"]
+    {
         assert!(message.contains(part), "\"{part}\" is not in: {message}");
     }
 }
@@ -224,7 +226,7 @@ fn a_batch_whose_inner_lengths_lie_is_bad_although_its_checksum_is_right() {
     let disk = written(1);
     let (name, bytes) = files(&disk).pop().unwrap();
     let start = batch_offsets(&bytes)[0];
-    let seed = u32::from_le_bytes(bytes[64..68].try_into().unwrap());
+    let seed = u32::from_le_bytes(bytes[72..76].try_into().unwrap());
     // The lengths of the state and of the record, the number of records, and what the batch says was synced.
     for (at, lie) in
         [(36, u32::MAX), (36, 7), (40, u32::MAX), (40, 0), (40, 2), (52, u32::MAX), (20, 1 << 20)]
@@ -252,4 +254,42 @@ fn a_torn_tail_is_cut_even_if_nothing_else_is_there() {
     assert_eq!(recovered.torn.unwrap().bytes, 14);
     write(&mut journal, [1]);
     assert_eq!(numbers(&open(&disk.after_crash(|_, _| 0)).unwrap().1), [1]);
+}
+
+#[test]
+fn a_journal_without_its_oldest_segments_is_refused_unless_a_checkpoint_covers_them() {
+    let written = written(20);
+    let segments = files(&written);
+    assert!(segments.len() > 3, "{} segments", segments.len());
+    for missing in 1..segments.len() {
+        let mut disk = copy(&written);
+        for (name, _) in &segments[..missing] {
+            disk.remove(name).unwrap();
+        }
+        disk.sync_dir().unwrap();
+        let covered_by =
+            |covered| Journal::open(copy(&disk), IDENTITY, Options { covered: Some(covered), ..SMALL });
+        let (_, left) = open(&copy(&disk)).unwrap();
+        let before = numbers(&left).first().copied().unwrap() - 1;
+        assert_eq!(numbers(&covered_by(before).unwrap().1), numbers(&left));
+        let refused = covered_by(before - 1).unwrap_err().to_string();
+        let (first_missing, oldest) = (&segments[missing - 1].0, &segments[missing].0);
+        assert!(
+            refused.starts_with(&format!("{first_missing} or a newer checkpoint is missing: {oldest}")),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn what_was_deleted_is_still_known_after_restarts_and_new_segments() {
+    let disk = MemoryDisk::new();
+    for round in 0..4 {
+        let (mut journal, _) = open(&disk).unwrap();
+        write(&mut journal, round * 10 + 1..=round * 10 + 10);
+        journal.truncate(round * 10 + 5).unwrap();
+    }
+    let refused = Journal::open(disk.clone(), IDENTITY, Options { covered: Some(20), ..SMALL });
+    assert!(matches!(refused, Err(OpenError::Missing { before: 21..=35, covered: 20, .. })), "{refused:?}");
+    Journal::open(disk, IDENTITY, Options { covered: Some(35), ..SMALL }).unwrap();
 }

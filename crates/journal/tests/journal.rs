@@ -113,7 +113,9 @@ fn a_segment_that_failed_to_be_begun_is_not_relied_on_later() {
     // The sync of the ninth batch's segment fails, and that of the directory in another world.
     for nth in 0..5 {
         let disk = copy(&disk);
-        let (mut journal, _) = Journal::open(disk.clone(), IDENTITY, Options { segment_bytes: 0 }).unwrap();
+        let (mut journal, _) =
+            Journal::open(disk.clone(), IDENTITY, Options { segment_bytes: 0, ..Options::default() })
+                .unwrap();
         disk.fail_operation(nth);
         append(&mut journal, 9);
         let synced = journal.sync();
@@ -131,7 +133,9 @@ fn a_full_disk_is_named_and_what_was_synced_before_stays() {
     for room in [0, 30, 90] {
         for segment_bytes in [0, 1 << 20] {
             let disk = written(3);
-            let (mut journal, _) = Journal::open(disk.clone(), IDENTITY, Options { segment_bytes }).unwrap();
+            let (mut journal, _) =
+                Journal::open(disk.clone(), IDENTITY, Options { segment_bytes, ..Options::default() })
+                    .unwrap();
             disk.set_capacity(journal.bytes() + room);
             append(&mut journal, 4);
             append(&mut journal, 5);
@@ -219,7 +223,7 @@ fn starting_again_and_again_does_not_make_the_journal_grow() {
     }
     let empty = MemoryDisk::new();
     for _ in 0..3 {
-        assert_eq!(open(&empty).unwrap().0.bytes(), 68, "a header");
+        assert_eq!(open(&empty).unwrap().0.bytes(), 76, "a header");
     }
 }
 
@@ -238,8 +242,8 @@ fn a_journal_of_another_version_is_refused_by_its_number() {
     let name = disk.names().pop().unwrap();
     let mut bytes = disk.contents(&name).unwrap();
     bytes[8] = 9;
-    let checksum = crc32c::crc32c(&bytes[..64]);
-    bytes[64..68].copy_from_slice(&checksum.to_le_bytes());
+    let checksum = crc32c::crc32c(&bytes[..72]);
+    bytes[72..76].copy_from_slice(&checksum.to_le_bytes());
     disk.set_contents(&name, bytes);
     let error = open(&disk).unwrap_err();
     assert!(matches!(error, OpenError::Version { version: 9, .. }), "{error}");

@@ -146,7 +146,7 @@ fn open_journal(
     segment_bytes: u64,
 ) -> Result<(Journal, synod_journal::Recovered), HomeError> {
     let identity = Identity { cluster: owner.cluster.0, node: owner.node.0 };
-    let options = Options { segment_bytes };
+    let options = Options { segment_bytes, ..Options::default() };
     Ok(match files {
         Files::Memory(disk) => Journal::open(disk.clone(), identity, options)?,
         Files::Directory(path) => Journal::open(DirectoryDisk::new(path)?, identity, options)?,

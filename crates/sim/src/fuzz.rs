@@ -43,7 +43,7 @@ pub const TARGETS: &[Target] = &[
 const IDENTITY: Identity = Identity { cluster: 7, node: 3 };
 
 /// So small that a few batches fill a segment.
-const SMALL: Options = Options { segment_bytes: 300 };
+const SMALL: Options = Options { segment_bytes: 300, covered: None };
 
 /// What an identity file says is written again so that it reads the same.
 pub fn identity(bytes: &[u8]) {

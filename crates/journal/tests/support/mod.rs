@@ -8,7 +8,7 @@ use synod_journal::{Identity, Journal, MemoryDisk, OpenError, Options, Recovered
 pub const IDENTITY: Identity = Identity { cluster: 7, node: 3 };
 
 /// So small that a few batches fill a segment.
-pub const SMALL: Options = Options { segment_bytes: 300 };
+pub const SMALL: Options = Options { segment_bytes: 300, covered: None };
 
 pub fn open(disk: &MemoryDisk) -> Result<(Journal, Recovered), OpenError> {
     Journal::open(disk.clone(), IDENTITY, SMALL)
@@ -57,7 +57,7 @@ pub fn files(disk: &MemoryDisk) -> Vec<(String, Vec<u8>)> {
 
 /// Where the batches of a segment begin, and where the last ends.
 pub fn batch_offsets(segment: &[u8]) -> Vec<usize> {
-    let mut offsets = vec![68];
+    let mut offsets = vec![76];
     while offsets[offsets.len() - 1] < segment.len() {
         let at = offsets[offsets.len() - 1];
         let length = u32::from_le_bytes(segment[at + 8..at + 12].try_into().unwrap());

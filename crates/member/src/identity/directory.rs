@@ -133,6 +133,7 @@ pub fn open(
     }
     let checkpoints = Checkpoints::open(files.clone(), roster.clone(), part_bytes, now)?;
     let loaded = checkpoints.load_newest()?;
+    let options = journal::Options { covered: Some(loaded.slot().0), ..options };
     let (journal, recovered) = open_journal(files, identity.disk, options)?;
     if roster.is_none() && (recovered.state.is_some() || !recovered.records.is_empty()) {
         return Err(DirectoryError::NoRoster);

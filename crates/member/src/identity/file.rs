@@ -26,8 +26,12 @@ pub const NAME: &str = "identity";
 /// First line of the file: its format.
 const FORMAT: &str = "synod-identity 2";
 
-/// Starts that are kept at most. Only those since the last one that the log registered matter, and a start that finds a
-/// leader registers itself: so many in a row without one are given up as evidence.
+/// Starts that are kept at most: the first one, and the newest. A start that finds a leader registers itself, so more are
+/// only counted by a member that starts again and again without one.
+///
+/// The first one always stays, for it says how far the own log goes. Without it a disk that was set back would show only
+/// starts above the one that the others know as registered, as if its log were the newer one. A disk of which one of the
+/// starts in between was registered, and that never learnt of it, is refused: on the side of safety.
 const STARTS_MAX: usize = 1_000;
 
 /// The founding roster as a disk holds it, with the token that the cluster was founded under.
@@ -73,7 +77,7 @@ impl Identity {
         let incarnation = Incarnation { start, nonce };
         self.starts.push(incarnation);
         let surplus = self.starts.len().saturating_sub(STARTS_MAX);
-        self.starts.drain(..surplus);
+        self.starts.drain(1..=surplus);
         incarnation
     }
 
@@ -221,6 +225,7 @@ mod tests {
             identity.count_start(nonce, None);
         }
         assert_eq!((identity.starts.len(), identity.newest().unwrap().start), (1_000, 3_006));
+        assert_eq!(identity.starts[0], registered, "how far the own log goes is not forgotten");
     }
 
     #[test]

@@ -194,6 +194,8 @@ fn a_process_that_cannot_show_the_nonce_of_a_registered_start_is_refused() {
         (start(3, 9), &[start(3, 8)], false),
         (start(3, 9), &[start(2, 4), start(3, 8), start(4, 1)], false),
         (start(3, 9), &[start(2, 4)], false),
+        // A copy of an earlier start, started so often that it shows only the first and the newest of its starts.
+        (start(3, 9), &[start(2, 4), start(1_012, 8), start(1_013, 7)], false),
     ];
     for (registered, shown, fits) in cases {
         let mut group = Group::founded();

@@ -58,7 +58,7 @@ pub(super) fn snapshot(bytes: &[u8]) -> Vec<u8> {
 }
 
 const SEGMENT_MAGIC: &[u8; 8] = b"SYNODJNL";
-pub(super) const HEADER_BYTES: usize = 68;
+pub(super) const HEADER_BYTES: usize = 76;
 const BATCH_BYTES_MIN: usize = 44;
 
 /// The segments of a journal that were written one after the other: a new one begins where a magic stands.

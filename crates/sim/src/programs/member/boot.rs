@@ -101,7 +101,7 @@ pub(super) fn disks(roster: &Roster, addresses: &BTreeMap<String, NodeId>) -> Fa
 }
 
 fn open(disk: &MemoryDisk, setup: &Setup, drawn: Drawn, now: Time) -> Result<Opened, DirectoryError> {
-    let options = Options { segment_bytes: setup.segment_bytes };
+    let options = Options { segment_bytes: setup.segment_bytes, ..Options::default() };
     directory::open(&Files::Memory(disk.clone()), options, setup.part_bytes, drawn, now)
 }
 
