@@ -1,5 +1,6 @@
 //! The threads that write checkpoints and exchange them with other members. Neither delays a vote.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -73,7 +74,7 @@ fn patiently(shared: &Shared, trouble: Trouble, mut work: impl FnMut() -> Result
             return true;
         };
         if !matches!(&error, ReceiveError::Disk(error) if is_out_of_descriptors(error)) {
-            shared.fail(StopReason::Disk(error.to_string()));
+            shared.fail(StopReason::Disk(format!("a checkpoint cannot be kept: {}", reason(&error))));
             return false;
         }
         let words = "no more files can be opened (ulimit -n): a checkpoint waits";
@@ -82,6 +83,16 @@ fn patiently(shared: &Shared, trouble: Trouble, mut work: impl FnMut() -> Result
             return false;
         }
         std::thread::sleep(DESCRIPTOR_PAUSE);
+    }
+}
+
+/// With the next step where there is one.
+fn reason(error: &ReceiveError) -> String {
+    match error {
+        ReceiveError::Disk(error) if error.kind() == io::ErrorKind::StorageFull => {
+            "the disk is full. Free some space and start the member again".to_owned()
+        }
+        error => error.to_string(),
     }
 }
 

@@ -40,7 +40,7 @@ pub enum StartError {
     /// It holds no identity that can be read.
     #[error(
         "{} does not say whose data this is: {reason}. Restore the file from a backup of this very directory, or \
-         give this member a new, empty data directory under a new name", path.display()
+         leave the member stopped: the others go on as long as more than half of the members run", path.display()
     )]
     Identity {
         /// The file.
@@ -57,7 +57,8 @@ pub enum StartError {
     /// It belongs to a member that ran before, but its journal is gone.
     #[error(
         "{} belongs to a member that has run before, but its journal is gone, and with it what the member has promised. \
-         Restore the files journal-*, or remove the member and add a new one with an empty directory", .0.display()
+         Restore the files journal-* as they were when it stopped, or leave the member stopped: the others go on as long as \
+         more than half of the members run", .0.display()
     )]
     NoJournal(PathBuf),
     /// It holds a journal or a checkpoint, but the founding roster is gone.
@@ -115,8 +116,8 @@ pub enum StartError {
     /// The newest checkpoint cannot be read.
     #[error(
         "the checkpoint {} is damaged: {reason}. What it covers is gone from the journal, so this member must not vote \
-         without it. Restore the file from a backup of this very directory, or give this member a new, empty data \
-         directory under a new name", path.display()
+         without it. Restore the file from a backup of this very directory, or leave the member stopped: the others \
+         go on as long as more than half of the members run", path.display()
     )]
     Checkpoint {
         /// The file.

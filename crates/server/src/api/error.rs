@@ -1,5 +1,5 @@
 //! The codes and texts with which failures reach clients. Both are contract: the Go client, jetcd, Patroni and
-//! others decide by them (`facts/etcd.md` §1.3 in the project's notes; etcd's `api/v3rpc/rpctypes`).
+//! others decide by them (etcd's `api/v3rpc/rpctypes`).
 
 use synod_store::response::Refusal;
 use tonic::{Code, Status};
@@ -65,7 +65,7 @@ impl From<ApiError> for Status {
             ApiError::TooManyRequests => Status::resource_exhausted("etcdserver: too many requests"),
             // Not a refusal, so not the code of one.
             ApiError::AnswerTooLarge(bytes) => Status::unavailable(format!(
-                "synod: the write was done, but its answer of {bytes} bytes is larger than a message can be"
+                "{WRITE_DONE}, but its answer of {bytes} bytes is larger than a message can be"
             )),
             ApiError::UnknownEnum { field, value } => {
                 Status::invalid_argument(format!("etcdserver: invalid {field}: {value} names nothing"))
@@ -112,6 +112,14 @@ fn read_code(error: ReadError) -> Code {
 
 /// The beginnings of what members say, Synod's and etcd's. No client library and no proxy speaks like that.
 const WORDS_OF_MEMBERS: [&str; 3] = ["etcdserver: ", "synod: ", "grpc: received message larger than max "];
+
+/// What a member says of a write that was done, though its answer cannot be sent.
+const WRITE_DONE: &str = "synod: the write was done";
+
+/// Whether `status`, as a client got it, says for certain that the write was done.
+pub fn is_done(status: &Status) -> bool {
+    status.code() == Code::Unavailable && status.message().starts_with(WRITE_DONE)
+}
 
 /// Whether `status`, as a client got it, says for certain that the request changed nothing and never will.
 ///

@@ -39,7 +39,7 @@ use accounts::{Accounts, Patience};
 use admission::Admitted;
 use connection::Connections;
 use context::Context;
-pub use error::is_refusal;
+pub use error::{is_done, is_refusal};
 pub use limits::Limits;
 
 /// The etcd version whose interface is spoken. Clients choose what they ask for by it: Kubernetes wants 3.5.13 at

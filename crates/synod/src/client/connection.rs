@@ -8,7 +8,7 @@ use std::future::Future;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use synod_server::api::is_refusal;
+use synod_server::api::{is_done, is_refusal};
 use synod_server::proto::etcdserverpb::kv_client::KvClient;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
@@ -186,6 +186,9 @@ impl Cluster {
             return match call(channel, question, remaining, &ask).await {
                 Ok(answer) => Ok(answer),
                 Err(status) if is_refusal(&status) => Err(ClientError::Refused(status)),
+                Err(status) if is_done(&status) => {
+                    Err(ClientError::AnswerTooLarge(status.message().to_owned()))
+                }
                 // The write is on its way. Whatever else came, a member may have done it.
                 Err(status) => Err(ClientError::OutcomeUnknown {
                     endpoint: endpoint.clone(),
@@ -308,6 +311,14 @@ mod tests {
             assert_eq!(refused, is_known, "{error}");
             assert!(refused || matches!(error, ClientError::OutcomeUnknown { .. }), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_answer_no_message_can_hold_is_known_to_be_done() {
+        let status = "synod: the write was done, but its answer of 9 bytes is larger than a message can be";
+        let answer = || async { Err::<Response<()>, _>(Status::unavailable(status)) };
+        let error = cluster(&[&somebody().await]).write((), "", |_, _| answer()).await.unwrap_err();
+        assert!(matches!(&error, ClientError::AnswerTooLarge(text) if text == status), "{error}");
     }
 
     #[tokio::test]

@@ -41,6 +41,9 @@ pub enum ClientError {
     /// It was done, and the answer could not be shown.
     #[error("the answer came, but standard output cannot be written: {0}\nWhat was asked for has been done.")]
     NotShown(std::io::Error),
+    /// It was done, and no message can hold the answer.
+    #[error("{0}\nWhat was asked for has been done.")]
+    AnswerTooLarge(String),
     /// A value could not be read, so nothing was asked.
     #[error("{what}: {source}")]
     Local {
@@ -78,7 +81,7 @@ impl ClientError {
             ClientError::Usage(_) => 2,
             ClientError::NoAnswer(_) | ClientError::SomeSilent(_) => 3,
             ClientError::OutcomeUnknown { .. } => 4,
-            ClientError::NotShown(_) => 5,
+            ClientError::NotShown(_) | ClientError::AnswerTooLarge(_) => 5,
         })
     }
 }

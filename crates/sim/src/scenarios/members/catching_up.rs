@@ -3,7 +3,7 @@
 use synod_paxos::node::NodeId;
 use synod_paxos::slot::Slot;
 
-use super::{ELECTION, led};
+use super::{ELECTION, holds, led};
 use crate::faults::{Fault, Point, quorum_loss};
 use crate::machine::Death;
 use crate::program::Program;
@@ -32,7 +32,8 @@ fn left_behind(seed: u64) -> (Stage<Member>, u64, u64) {
 }
 
 /// A leader that lacks what the others have cut from their logs: its checkpoint does not come, the old leader is dead, and
-/// the third member cannot lead. Writes and reads at the third are answered all the same.
+/// the third member cannot lead. Writes and reads at the third are answered all the same; a read at the leader itself is
+/// answered once it holds what it had to wait for.
 pub fn truncated_leader(seed: u64) -> Outcome {
     let (mut stage, old, behind) = left_behind(seed);
     let third = stage.others(old)[1];
@@ -49,10 +50,15 @@ pub fn truncated_leader(seed: u64) -> Outcome {
     let applied = stage.world.program(NodeId(behind)).map(|program| program.standing().applied);
     let chosen = stage.world.ledger().chosen_prefix();
     stage.expect(applied < Some(chosen), format!("the leader has applied {applied:?} of {chosen}"));
+    let asked = stage.client(3).gets("z").at(behind);
+    stage.pass(2 * ELECTION);
+    let waits = stage.waits(asked);
+    stage.expect(waits, "the leader lets a read wait for what it does not hold");
     stage.let_through("checkpoint-part", FROM_ANYONE, to(behind));
     stage.let_through("pre-check", from(third), TO_ANYONE);
     stage.starts(old);
     stage.expect_everybody_learns();
+    stage.expect_told(asked, &holds("2, by a leader that lacks the beginning"));
     stage.read(behind, "y", "what one missed");
     stage.finish()
 }
