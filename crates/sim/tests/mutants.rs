@@ -20,3 +20,12 @@ fn every_mutant_is_killed_by_a_general_invariant() {
     let alive: Vec<_> = alive.collect();
     assert!(alive.is_empty(), "these live: {alive:?}");
 }
+
+#[test]
+fn the_wrong_versions_of_founding_are_killed_by_the_model_checker_too() {
+    for mutant in [Mutant::OtherDisksRosterAdopted, Mutant::DeciderDoesNotAsk] {
+        let hunt = hunt(mutant, Effort { seeds: 0, states: 40_000, both: true });
+        println!("{}", hunt.row());
+        assert!(hunt.checker.is_some(), "{hunt:?}");
+    }
+}
