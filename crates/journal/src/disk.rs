@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -80,6 +81,11 @@ impl DirectoryDisk {
     }
 }
 
+/// Modes of what is made here: other users of the machine may not read it, whatever the process's umask says. Journals and
+/// checkpoints hold what clients keep secret.
+pub(crate) const PRIVATE_FILE: u32 = 0o600;
+const PRIVATE_DIRECTORY: u32 = 0o700;
+
 /// Creates a directory and those above it that are missing. Each has an entry in its parent that has to survive
 /// too. The last parent is synced even if the directory exists: a crash may have come between the two.
 fn create_durably(path: &Path) -> io::Result<()> {
@@ -88,7 +94,7 @@ fn create_durably(path: &Path) -> io::Result<()> {
         if !parent.is_dir() {
             create_durably(parent)?;
         }
-        match fs::create_dir(path) {
+        match fs::DirBuilder::new().mode(PRIVATE_DIRECTORY).create(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -111,7 +117,8 @@ impl Disk for DirectoryDisk {
     }
 
     fn create(&mut self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new().append(true).create_new(true).open(self.path.join(name))?;
+        let file =
+            OpenOptions::new().append(true).create_new(true).mode(PRIVATE_FILE).open(self.path.join(name))?;
         Ok(Box::new(RealFile(file)))
     }
 

@@ -2,11 +2,14 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use thiserror::Error;
+
+use crate::disk::PRIVATE_FILE;
 
 /// Held as long as the process lives; the system releases it even after `kill -9`.
 #[derive(Debug)]
@@ -46,8 +49,9 @@ impl DataDirLock {
     pub fn acquire(directory: &Path) -> Result<DataDirLock, LockError> {
         let path = directory.join("lock");
         let io = |source| LockError::Io { file: path.clone(), source };
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(PRIVATE_FILE);
+        let mut file = options.open(&path).map_err(io)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use synod_paxos::config::ClusterId;
@@ -35,6 +36,11 @@ impl Url {
     /// The port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Whether it names no machine, but every address of the one that listens.
+    pub fn is_wildcard(&self) -> bool {
+        self.host.parse().is_ok_and(|address: IpAddr| address.is_unspecified())
     }
 
     /// Several of them, separated by commas.

@@ -4,13 +4,14 @@
 //! lock                         held while a process uses the directory
 //! identity                     which disk this is, its starts, the founding roster
 //! checkpoint-<slot>            the state at a slot
-//! *.tmp                        unfinished; removed at the next start
+//! *.tmp                        unfinished; those of checkpoints are removed at the next start
 //! everything else              segments of the journal
 //! ```
 //! The files lie side by side, so that one sync of the directory covers them.
 
-use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use parking_lot::Mutex;
 use synod_journal::filesystem::filesystem;
@@ -100,6 +101,21 @@ impl DataDir {
     }
 }
 
+/// Says that other users of the machine can read what clients keep here, if they can. What is made now they cannot.
+fn report_readers(path: &Path) -> io::Result<()> {
+    let is_open = |metadata: fs::Metadata| metadata.permissions().mode() & 0o077 != 0;
+    let mut open = is_open(fs::metadata(path)?);
+    for entry in fs::read_dir(path)? {
+        // One that is gone by now is no concern.
+        open |= entry?.metadata().is_ok_and(is_open);
+    }
+    if open {
+        let path = path.display();
+        warn!("other users of this machine may read {path} or files in it: `chmod -R go= {path}` ends that");
+    }
+    Ok(())
+}
+
 fn open_files(storage: &Storage) -> Result<(Files, Option<DataDirLock>), StartError> {
     Ok(match storage {
         Storage::Memory(disk) => (Files::Memory(disk.clone()), None),
@@ -108,6 +124,7 @@ fn open_files(storage: &Storage) -> Result<(Files, Option<DataDirLock>), StartEr
             let disk = |source| StartError::Disk { path: path.clone(), source };
             files.disk().map_err(disk)?;
             let lock = DataDirLock::acquire(path)?;
+            report_readers(path).map_err(disk)?;
             warn_if_in_memory(path);
             (files, Some(lock))
         }

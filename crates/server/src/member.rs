@@ -7,9 +7,9 @@
 //!                       └────────────────────────────────────────────────────────────┘
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
@@ -324,15 +324,48 @@ fn peers(
 /// # Errors
 /// If an address does not exist here, or its port is in use.
 pub fn listen(purpose: &'static str, urls: &[Url]) -> Result<Vec<TcpListener>, StartError> {
-    urls.iter().map(|url| listen_at(purpose, url)).collect()
+    let mut everywhere = BTreeSet::new();
+    // The wildcards of both families mean the same port, once.
+    let mut news = |url: &&Url| !url.is_wildcard() || url.port() == 0 || everywhere.insert(url.port());
+    urls.iter().filter(|url| news(url)).map(|url| listen_at(purpose, url)).collect()
 }
 
 fn listen_at(purpose: &'static str, url: &Url) -> Result<TcpListener, StartError> {
     let failed = |source| StartError::Port { purpose, url: url.clone(), source };
+    if url.is_wildcard() {
+        return listen_everywhere(url.port()).map_err(failed);
+    }
     let mut addresses: Vec<SocketAddr> =
         (url.host(), url.port()).to_socket_addrs().map_err(failed)?.collect();
     // A name may have several; another one must not be taken silently because the first is in use.
     addresses.sort_by_key(SocketAddr::is_ipv6);
     let address = addresses.first().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
     TcpListener::bind(address).map_err(failed)
+}
+
+/// At every address of this machine, of both families where there are both, as etcd does.
+fn listen_everywhere(port: u16) -> io::Result<TcpListener> {
+    match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)) {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+        }
+        bound => bound,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wildcards_of_both_families_are_one_port_that_answers_on_both() {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let urls = ["0.0.0.0", "::"].map(|host| Url::new(host, free));
+        let listeners = listen("client", &urls).unwrap();
+        assert_eq!(listeners.len(), 1);
+        std::net::TcpStream::connect(("127.0.0.1", free)).unwrap();
+        if listeners[0].local_addr().unwrap().is_ipv6() {
+            std::net::TcpStream::connect(("::1", free)).unwrap();
+        }
+    }
 }

@@ -197,6 +197,21 @@ impl<T> Picked<T> {
     {
         Url::parse_list(self.value.as_ref()).map_err(|error| self.wrong(error))
     }
+
+    /// Addresses that others are told. A wildcard would lead each of them to itself.
+    fn told(&self) -> Result<Vec<Url>, ConfigError>
+    where
+        T: AsRef<str>,
+    {
+        let urls = self.urls()?;
+        match urls.iter().find(|url| url.is_wildcard()) {
+            Some(wildcard) => Err(self.wrong(format!(
+                "{wildcard} stands for every address of this machine, and others cannot reach it there. Say where they \
+                 do: --{} http://HOST:{}", self.key, wildcard.port()
+            ))),
+            None => Ok(urls),
+        }
+    }
 }
 
 /// Chooses between the sources and notes what it chose.
@@ -242,7 +257,7 @@ impl Layers<'_> {
             |options| options.initial_advertise_peer_urls.clone(),
             || own.map_or_else(|| join(listen), |own| join(&own.peer_urls)),
         );
-        let mut urls = advertised.urls()?;
+        let mut urls = advertised.told()?;
         urls.sort();
         let cluster = self.pick(
             "initial-cluster",
@@ -263,6 +278,12 @@ impl Layers<'_> {
                 names.join(", ")
             )));
         };
+        let all = founding.founders().iter().flat_map(|founder| &founder.peer_urls);
+        if let Some(wildcard) = all.clone().find(|url| url.is_wildcard()) {
+            return Err(
+                cluster.wrong(format!("{wildcard} is no address at which the other members reach a member"))
+            );
+        }
         if own.peer_urls != urls {
             return Err(advertised.wrong(format!(
                 "initial-cluster says that this member is reached at {}, not at {}",
@@ -385,7 +406,7 @@ impl ServeConfig {
         );
         let (log_level, log_format) = l.log()?;
         Ok(ServeConfig {
-            advertise_client_urls: advertised.urls()?,
+            advertise_client_urls: advertised.told()?,
             name: name.value,
             data_dir: data_dir.value.into(),
             listen_client_urls,

@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod config;
 mod dev;
+mod environment;
 mod lift_refusal;
 mod line_queue;
 mod logging;
@@ -65,7 +66,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
+    let command = Cli::command();
+    let warnings = environment::unknown(&command);
+    let matches = environment::without_empty(command).get_matches();
+    warnings.iter().for_each(|warning| eprintln!("synod: {warning}"));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match cli.command {
         Command::Serve(options) => {

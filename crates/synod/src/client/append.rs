@@ -11,6 +11,8 @@
 //! stay for ever or be gone when a delayed first try of a key that was absent, and is absent again, arrives; so there
 //! is none.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -40,10 +42,10 @@ pub struct AppendCommand {
     #[command(flatten)]
     common: Common,
     /// The key
-    key: String,
+    key: OsString,
     /// What to add; `-` or nothing reads it from standard input
     #[arg(allow_hyphen_values = true)]
-    value: Option<String>,
+    value: Option<OsString>,
 }
 
 /// What a key held when it was read: nothing, at revision 0, if it was not there.
@@ -95,9 +97,14 @@ fn seen_instead(response: &pb::TxnResponse) -> Result<Seen, ClientError> {
 }
 
 pub(super) async fn run(command: AppendCommand) -> Result<(), ClientError> {
-    let AppendCommand { common, key: name, value } = command;
+    let AppendCommand { common, key: mut name, mut value } = command;
+    common.unescape(&mut name)?;
+    if let Some(value) = &mut value {
+        common.unescape(value)?;
+    }
     let suffix = value_or_stdin(value)?;
-    let key = Bytes::from(name.clone().into_bytes());
+    let key = Bytes::from(name.clone().into_vec());
+    let name = name.display();
     let cluster = Cluster::new(&common);
     let next = format!("Look with `synod get {name}` before you append again.");
     let deadline = Instant::now() + cluster.timeout();

@@ -1,6 +1,8 @@
 //! Flags that several verbs share.
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +10,7 @@ use clap::Args;
 
 use super::connection::Endpoint;
 use super::error::ClientError;
-use super::output;
+use super::{escape, output};
 
 /// How to reach the cluster, and how to print.
 #[derive(Clone, Debug, Args)]
@@ -19,9 +21,26 @@ pub struct Common {
     /// Print JSON as etcd does: keys and values in base64
     #[arg(long)]
     pub(super) json: bool,
+    /// Keys and values given here have escapes, as what is no text is printed: \xd6, \n, \t, \u{1b}, \\
+    #[arg(long)]
+    pub(super) escaped: bool,
     /// How long to wait for an answer, e.g. 500ms, 5s, 1m
     #[arg(long, default_value = "5s", value_parser = parse_duration)]
     pub(super) timeout: Duration,
+}
+
+impl Common {
+    /// Reads the escapes in a key or value, if there are to be any.
+    ///
+    /// # Errors
+    /// If there is a backslash that begins none.
+    pub(super) fn unescape(&self, text: &mut OsString) -> Result<(), ClientError> {
+        if self.escaped {
+            let bytes = escape::parse(text.as_bytes()).map_err(ClientError::Usage)?;
+            *text = OsString::from_vec(bytes);
+        }
+        Ok(())
+    }
 }
 
 /// Parses `500ms`, `5s`, `1.5m`; a bare number is seconds.
@@ -46,10 +65,10 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 pub struct Keys {
     /// The key, or the first of a range
     #[arg(required_unless_present_any = ["prefix", "from_key"])]
-    pub(super) key: Option<String>,
+    pub(super) key: Option<OsString>,
     /// The end of the range: the first key that is no longer part of it
     #[arg(conflicts_with_all = ["prefix", "from_key"])]
-    pub(super) range_end: Option<String>,
+    pub(super) range_end: Option<OsString>,
     /// All keys that start with KEY; all there are if KEY is empty or left out
     #[arg(long, conflicts_with = "from_key")]
     pub(super) prefix: bool,
@@ -62,15 +81,26 @@ pub struct Keys {
 const TO_THE_END: &[u8] = b"\0";
 
 impl Keys {
+    /// Reads the escapes in what was given, if there are to be any.
+    ///
+    /// # Errors
+    /// If there is a backslash that begins none.
+    pub(super) fn unescape(&mut self, common: &Common) -> Result<(), ClientError> {
+        for text in [&mut self.key, &mut self.range_end].into_iter().flatten() {
+            common.unescape(text)?;
+        }
+        Ok(())
+    }
+
     /// `key` and `range_end` as the interface wants them.
     pub(super) fn to_wire(&self) -> (Bytes, Bytes) {
-        let key = self.key.clone().unwrap_or_default().into_bytes();
+        let key = self.key.clone().unwrap_or_default().into_vec();
         let end = Bytes::from_static(TO_THE_END);
         if key.is_empty() && (self.prefix || self.from_key) {
             return (end.clone(), end);
         }
         let range_end = match (&self.range_end, self.prefix, self.from_key) {
-            (Some(range_end), _, _) => Bytes::from(range_end.clone().into_bytes()),
+            (Some(range_end), _, _) => Bytes::from(range_end.clone().into_vec()),
             (None, true, _) => prefix_end(&key),
             (None, _, true) => end,
             (None, false, false) => Bytes::new(),
@@ -92,9 +122,13 @@ fn prefix_end(prefix: &[u8]) -> Bytes {
 }
 
 /// A value from the command line, or all of standard input if it is `-` or left out.
-pub(super) fn value_or_stdin(value: Option<String>) -> Result<Bytes, ClientError> {
+///
+/// # Errors
+/// If standard input cannot be read or has nothing: a program that failed, or a closed input, has that too, and a value is
+/// not replaced by nothing because of it.
+pub(super) fn value_or_stdin(value: Option<OsString>) -> Result<Bytes, ClientError> {
     match value {
-        Some(value) if value != "-" => Ok(Bytes::from(value.into_bytes())),
+        Some(value) if value != "-" => Ok(Bytes::from(value.into_vec())),
         _ => {
             let mut stdin = std::io::stdin();
             if stdin.is_terminal() {
@@ -106,6 +140,10 @@ pub(super) fn value_or_stdin(value: Option<String>) -> Result<Bytes, ClientError
                 what: "standard input cannot be read".into(),
                 source,
             })?;
+            if value.is_empty() {
+                let text = "standard input is empty, so nothing was asked; for an empty value give ''";
+                return Err(ClientError::NotDone(text.to_owned()));
+            }
             Ok(Bytes::from(value))
         }
     }
@@ -121,7 +159,7 @@ mod tests {
     }
 
     fn keys(key: &str) -> Keys {
-        Keys { key: Some(key.to_owned()), ..Keys::default() }
+        Keys { key: Some(key.into()), ..Keys::default() }
     }
 
     #[test]

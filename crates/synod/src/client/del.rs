@@ -50,7 +50,8 @@ impl DelSpec {
 }
 
 pub(super) async fn run(command: DelCommand) -> Result<(), ClientError> {
-    let DelCommand { common, del } = command;
+    let DelCommand { common, mut del } = command;
+    del.keys.unescape(&common)?;
     let request = del.into_step().map_err(ClientError::Usage)?;
     let ask = |channel, request| async move { kv(channel).delete_range(request).await };
     let next = "`synod get` with the same keys shows whether it was; removing them again does no harm.";

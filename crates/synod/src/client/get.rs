@@ -124,7 +124,8 @@ pub(super) async fn range(cluster: &Cluster, request: RangeRequest) -> Result<Ra
 }
 
 pub(super) async fn run(command: GetCommand) -> Result<(), ClientError> {
-    let GetCommand { common, get, print_value_only } = command;
+    let GetCommand { common, mut get, print_value_only } = command;
+    get.keys.unescape(&common)?;
     let (keys_only, count_only) = (get.keys_only, get.count_only);
     let response = range(&Cluster::new(&common), get.into_request()).await?;
     if common.json {

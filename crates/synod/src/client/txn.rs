@@ -24,7 +24,8 @@ line, the steps otherwise. Lines that start with # are comments.
   get lock
 
 Conditions compare ver, create, mod, val or lease of a key by =, !=, < or >. Steps are put, get and del with their
-options. All steps happen at one revision, or none does.
+options. A word that begins with a quote ends with it, any other at the next space; between double quotes there are the
+escapes \\n, \\t, \\xNN and so on. All steps happen at one revision, or none does.
 
 Examples:
   synod txn --file take-lock.txn
@@ -43,10 +44,10 @@ pub struct TxnCommand {
     file: Option<PathBuf>,
 }
 
-fn read_text(file: Option<PathBuf>) -> Result<String, ClientError> {
+fn read_text(file: Option<PathBuf>) -> Result<Vec<u8>, ClientError> {
     let failed = |what: String| move |source| ClientError::Local { what, source };
     if let Some(file) = file {
-        return std::fs::read_to_string(&file).map_err(failed(format!("{} cannot be read", file.display())));
+        return std::fs::read(&file).map_err(failed(format!("{} cannot be read", file.display())));
     }
     let mut stdin = std::io::stdin();
     if stdin.is_terminal() {
@@ -54,8 +55,8 @@ fn read_text(file: Option<PathBuf>) -> Result<String, ClientError> {
             "Conditions, an empty line, steps if all hold, an empty line, steps otherwise; Ctrl-D ends them.",
         );
     }
-    let mut text = String::new();
-    stdin.read_to_string(&mut text).map_err(failed("standard input cannot be read".to_owned()))?;
+    let mut text = Vec::new();
+    stdin.read_to_end(&mut text).map_err(failed("standard input cannot be read".to_owned()))?;
     Ok(text)
 }
 

@@ -1,5 +1,9 @@
 use super::*;
 
+fn parse(text: &str) -> Result<pb::TxnRequest, ParseError> {
+    super::parse(text.as_bytes())
+}
+
 fn put(key: &str, value: &str) -> Step {
     let (key, value) = (key.to_owned().into(), value.to_owned().into());
     Step::RequestPut(Box::new(pb::PutRequest { key, value, ..Default::default() }))
@@ -84,9 +88,22 @@ fn steps_have_the_options_of_the_commands() {
 }
 
 #[test]
-fn words_are_quoted_as_in_a_shell() {
-    let txn = parse("\nput \"a \\\"b\\\"\\n\" 'it is \\n'\nput \"\" x\"y\"z\n").unwrap();
-    assert_eq!(steps(&txn.success), [put("a \"b\"\n", "it is \\n"), put("", "xyz")]);
+fn a_word_that_begins_with_a_quote_ends_with_it_and_any_other_at_the_next_space() {
+    let txn = parse("\nput \"a \\\"b\\\"\\n\" 'it is \\n'\nput \"\" x\"y\"z\nput j {\"a\":1}\n").unwrap();
+    let expected = [put("a \"b\"\n", "it is \\n"), put("", "x\"y\"z"), put("j", "{\"a\":1}")];
+    assert_eq!(steps(&txn.success), expected);
+}
+
+#[test]
+fn keys_and_values_are_bytes() {
+    let txn =
+        super::parse(b"\xef\xbb\xbfval(\xd6\xd0) = \"\\xd6\"\n\nget \xd6\xd0\nget \"\\xd6\\xd0\"\n").unwrap();
+    assert_eq!(txn.compare[0].key.as_ref(), b"\xd6\xd0");
+    assert_eq!(txn.compare[0].target_union, Some(TargetUnion::Value(b"\xd6"[..].into())));
+    for step in steps(&txn.success) {
+        let Step::RequestRange(get) = step else { panic!("{step:?}") };
+        assert_eq!(get.key.as_ref(), b"\xd6\xd0");
+    }
 }
 
 #[test]
@@ -104,6 +121,7 @@ fn what_is_wrong_is_said_with_its_line() {
     wrong("\nfetch key\n", 2, "unrecognized subcommand 'fetch'");
     wrong("\nput a \"b\n", 2, "a \" is missing at the end");
     wrong("\nput a \"b\\q\"\n", 2, "\\q is no escape");
+    wrong("\nput a \"b\"c\n", 2, "a space is missing");
     wrong("\ndel --prefix\n", 2, "which keys?");
     wrong("\n\n\nget a\n", 4, "a transaction has three lists");
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::support::cluster::{Cluster, Member};
 
-const SEGMENT_HEADER_BYTES: usize = 68;
+const SEGMENT_HEADER_BYTES: usize = 76;
 /// Magic, checksum and length stand before what the length counts.
 const BATCH_PREFIX_BYTES: usize = 12;
 
@@ -81,7 +81,7 @@ async fn one_wrong_byte_in_the_middle_of_a_journal_is_named_and_the_member_does_
         format!("{} is damaged at offset {start}", name(&file)),
         format!("record batch {} of the file", index + 1),
         "must not vote".to_owned(),
-        "Restore this data directory".to_owned(),
+        "Restore the file".to_owned(),
     ] {
         assert!(printed.contains(&part), "it does not say \"{part}\":\n{printed}");
     }

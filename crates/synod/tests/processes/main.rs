@@ -22,4 +22,5 @@ mod log;
 mod logs;
 mod lost_disk;
 mod outcomes;
+mod typed;
 mod unread_log;

@@ -1,43 +1,16 @@
 //! What a verb says and how it ends: never that a write was not done when it was.
 
 use std::fs::File;
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 
 use crate::support::cluster::{Cluster, Member};
 use crate::support::poll::eventually;
 use crate::support::process::{Process, stdout, synod};
+use crate::support::verb::{fed, said, verb};
 
 /// Done, but the answer could not be shown.
 const NOT_SHOWN: i32 = 5;
 const REFUSED: i32 = 1;
-
-/// A verb that talks to the only member of a cluster.
-fn verb(cluster: &Cluster, words: &[&str]) -> Command {
-    let mut command = synod();
-    command.args(words).args(["--endpoints", &cluster.endpoints(), "--timeout", "30s"]);
-    command
-}
-
-/// Runs `command` with `input` on its standard input.
-async fn run(mut command: Command, input: Vec<u8>) -> Output {
-    command.stdin(Stdio::piped());
-    let ended = tokio::task::spawn_blocking(move || {
-        let mut child = command.spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        // Whoever does not read it has its reasons.
-        let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
-        let output = child.wait_with_output().unwrap();
-        writer.join().unwrap();
-        output
-    });
-    ended.await.unwrap()
-}
-
-async fn said(mut command: Command) -> Output {
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    run(command, Vec::new()).await
-}
 
 fn full() -> File {
     File::options().write(true).open("/dev/full").unwrap()
@@ -62,7 +35,7 @@ async fn a_write_is_answered_however_large_the_value_that_was_there_before() {
     for (value, before) in [(&old, "no such key".as_bytes()), (&new, &old)] {
         let mut command = verb(&cluster, &["put", "k", "--prev-kv"]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let output = run(command, value.clone()).await;
+        let output = fed(command, value.clone()).await;
         let printed = stdout(&output);
         let told = printed.lines().nth(1).unwrap().strip_prefix("before: ").unwrap();
         assert!(told.as_bytes() == before, "{} bytes were there before", told.len());
@@ -85,7 +58,7 @@ async fn a_write_whose_answer_cannot_be_shown_is_reported_as_done() {
     for (words, input) in writes {
         let mut command = verb(&cluster, words);
         command.stdout(full()).stderr(Stdio::piped());
-        let output = run(command, input).await;
+        let output = fed(command, input).await;
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(NOT_SHOWN), "{words:?}: {text}");
         assert!(text.contains("has been done"), "{words:?}: {text}");
@@ -101,7 +74,7 @@ async fn the_exit_code_tells_the_outcome_when_nothing_can_be_written_anywhere() 
     for (words, code) in [(["put", "k", "1"], NOT_SHOWN), (["put", "", "1"], REFUSED)] {
         let mut command = verb(&cluster, &words);
         command.stdout(full()).stderr(full());
-        assert_eq!(run(command, Vec::new()).await.status.code(), Some(code), "{words:?}");
+        assert_eq!(fed(command, Vec::new()).await.status.code(), Some(code), "{words:?}");
     }
     assert_eq!(value_of(&cluster, "k").await, "1\n");
 }

@@ -6,3 +6,4 @@ pub mod cluster;
 pub mod poll;
 pub mod ports;
 pub mod process;
+pub mod verb;
