@@ -173,10 +173,12 @@ impl Applier {
         let command = Command::decode(command.clone());
         let command =
             command.unwrap_or_else(|error| panic!("{slot} holds a command nobody can apply: {error}"));
-        let applied = self.store.apply(&command);
         mark!(OutcomeOfEarlierProcess if node == self.id && incarnation < self.incarnation);
         if mine {
+            let applied = self.store.apply(&command);
             self.out.push_back(ApplierOutput::Reply { sequence, slot, applied });
+        } else {
+            self.store.apply_unanswered(&command);
         }
     }
 

@@ -64,7 +64,10 @@ impl Sessions {
         }
         if submission.floor > session.floor {
             session.floor = submission.floor;
-            session.applied = session.applied.split_off(&session.floor);
+            // One by one: each is removed once, while a split would move all that stay, with every write.
+            while session.applied.first().is_some_and(|first| *first < session.floor) {
+                session.applied.pop_first();
+            }
         }
         let settled = submission.sequence < session.floor && !mutant!(FloorIgnored);
         if settled || (!session.applied.insert(submission.sequence) && !mutant!(DedupeForgotten)) {

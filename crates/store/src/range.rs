@@ -73,13 +73,7 @@ impl Range {
 /// # Errors
 /// [`Refusal::FutureRevision`] and [`Refusal::Compacted`].
 pub(crate) fn read(state: &State, now: i64, range: &Range) -> Result<RangeResponse, Refusal> {
-    if range.revision > now {
-        return Err(Refusal::FutureRevision);
-    }
-    let at = if range.revision <= 0 { now } else { range.revision };
-    if at < state.compacted {
-        return Err(Refusal::Compacted);
-    }
+    let at = revision(state, now, range)?;
     let limit = match range.limit {
         0 => usize::MAX,
         limit => usize::try_from(limit).unwrap_or(usize::MAX),
@@ -111,6 +105,21 @@ pub(crate) fn read(state: &State, now: i64, range: &Range) -> Result<RangeRespon
         kvs.iter_mut().for_each(|kv| kv.value = Bytes::new());
     }
     Ok(RangeResponse { kvs, more, count })
+}
+
+/// The revision at which `range` is read, `now` being the newest.
+///
+/// # Errors
+/// Those of [`read`].
+pub(crate) fn revision(state: &State, now: i64, range: &Range) -> Result<i64, Refusal> {
+    if range.revision > now {
+        return Err(Refusal::FutureRevision);
+    }
+    let at = if range.revision <= 0 { now } else { range.revision };
+    if at < state.compacted {
+        return Err(Refusal::Compacted);
+    }
+    Ok(at)
 }
 
 /// The keys of an answer. Many short ones share a buffer: they are made and dropped together, and an allocation for

@@ -30,23 +30,36 @@ impl Store {
     /// Runs one command, whatever it says: one that [`check`](crate::check()) would refuse is still answered the
     /// same way by every member. A refused command changes nothing.
     pub fn apply(&mut self, command: &Command) -> Applied {
+        let result = self.run(command, true);
+        Applied { result, revision: self.state.revision }
+    }
+
+    /// The same where no client waits for the answer: the state that follows is the same, and what only an answer would
+    /// hold is not read. A transaction of two kilobytes can ask for all there is a hundred times over.
+    pub fn apply_unanswered(&mut self, command: &Command) {
+        // A refusal is an answer, too.
+        let _ = self.run(command, false);
+    }
+
+    fn run(&mut self, command: &Command, answers: bool) -> Result<Response, Refusal> {
         let result = match command {
-            Command::Put(put) => self.execute(|execution| execution.put(put).map(Response::Put)),
+            Command::Put(put) => self.execute(answers, |execution| execution.put(put).map(Response::Put)),
             Command::DeleteRange(delete) => {
-                self.execute(|execution| Ok(Response::DeleteRange(execution.delete_range(delete))))
+                self.execute(answers, |execution| Ok(Response::DeleteRange(execution.delete_range(delete))))
             }
-            Command::Txn(txn) => self.execute(|execution| execution.txn(txn).map(Response::Txn)),
+            Command::Txn(txn) => self.execute(answers, |execution| execution.txn(txn).map(Response::Txn)),
             Command::Compact(compact) => self.compact(compact),
         };
         self.tidy();
-        Applied { result, revision: self.state.revision }
+        result
     }
 
     fn execute<T>(
         &mut self,
+        answers: bool,
         run: impl FnOnce(&mut Execution<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let mut execution = Execution::new(&mut self.state);
+        let mut execution = Execution::new(&mut self.state, answers);
         let result = run(&mut execution);
         match &result {
             Ok(_) => execution.commit(),

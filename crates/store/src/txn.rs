@@ -42,11 +42,13 @@ pub(crate) struct Execution<'a> {
     state: &'a mut State,
     /// The keys changed so far, in order; how many there are is the sub-revision of the next change.
     changes: Vec<Key>,
+    /// Whether answers are wanted. If not, they are left empty, and nothing is read for their sake.
+    answers: bool,
 }
 
 impl<'a> Execution<'a> {
-    pub(crate) fn new(state: &'a mut State) -> Execution<'a> {
-        Execution { state, changes: Vec::new() }
+    pub(crate) fn new(state: &'a mut State, answers: bool) -> Execution<'a> {
+        Execution { state, changes: Vec::new(), answers }
     }
 
     /// Makes the changes a revision of their own; without changes nothing happened.
@@ -95,8 +97,9 @@ impl<'a> Execution<'a> {
                 _ => Bytes::copy_from_slice(&put.value),
             },
         };
-        let prev_kv =
-            present.filter(|_| put.prev_kv).map(|(version, live)| key_value(put.key.clone(), version, live));
+        let prev_kv = present
+            .filter(|_| put.prev_kv && self.answers)
+            .map(|(version, live)| key_value(put.key.clone(), version, live));
         self.change(&put.key, Some(live));
         Ok(PutResponse { prev_kv })
     }
@@ -108,7 +111,7 @@ impl<'a> Execution<'a> {
         for (key, history) in self.state.span(&delete.keys) {
             let Some((version, live)) = history.live_at(now) else { continue };
             keys.push(key.to_bytes());
-            if delete.prev_kv {
+            if delete.prev_kv && self.answers {
                 prev_kvs.push(key_value(key.to_bytes(), version, live));
             }
         }
@@ -123,6 +126,10 @@ impl<'a> Execution<'a> {
     fn range(&self, range: &Range) -> Result<RangeResponse, Refusal> {
         if range.revision > self.state.revision {
             return Err(Refusal::FutureRevision);
+        }
+        if !self.answers {
+            range::revision(self.state, self.now(), range)?;
+            return Ok(RangeResponse { kvs: Vec::new(), more: false, count: 0 });
         }
         range::read(self.state, self.now(), range)
     }

@@ -37,7 +37,7 @@ impl View {
     /// # Errors
     /// What [`Store::apply`](crate::Store::apply) would answer.
     pub fn txn(&self, txn: &Txn) -> Result<TxnResponse, Refusal> {
-        Execution::new(&mut self.state.clone()).txn(txn)
+        Execution::new(&mut self.state.clone(), true).txn(txn)
     }
 
     /// The revision of the last change.

@@ -271,6 +271,17 @@ proptest! {
     }
 
     #[test]
+    fn a_store_whose_answers_no_client_reads_comes_to_the_same_state(commands in random::commands()) {
+        let (mut answered, mut unanswered) = (Store::new(), Store::new());
+        for command in &commands {
+            answered.apply(command);
+            unanswered.apply_unanswered(command);
+            prop_assert_eq!(answered.hash(), unanswered.hash(), "{:?}", command);
+            prop_assert_eq!(answered.revision(), unanswered.revision());
+        }
+    }
+
+    #[test]
     fn stores_that_applied_the_same_commands_are_equal(commands in random::commands(), viewed in any::<u64>()) {
         let (mut one, mut other) = (Store::new(), Store::new());
         let mut views = Vec::new();

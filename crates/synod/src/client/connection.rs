@@ -214,9 +214,15 @@ where
     // The member gives up then, too.
     request.set_timeout(timeout);
     match tokio::time::timeout(timeout, ask(channel, request)).await {
-        Ok(answer) => answer.map(Response::into_inner),
-        Err(_) => Err(Status::deadline_exceeded(format!("no answer within {timeout:.1?}"))),
+        Ok(Err(status)) if !is_expired(&status) => Err(status),
+        Ok(Ok(answer)) => Ok(answer.into_inner()),
+        _ => Err(Status::deadline_exceeded(format!("no answer within {timeout:.1?}"))),
     }
+}
+
+/// Whether the transport at either end gave the request up because its time was over.
+fn is_expired(status: &Status) -> bool {
+    status.code() == Code::Cancelled && status.message() == "Timeout expired"
 }
 
 #[cfg(test)]

@@ -54,8 +54,8 @@ pub enum ClientError {
     },
 }
 
-const UNREACHABLE_NEXT: &str = "Is a cluster running there? `synod dev` starts one; --endpoints (or SYNOD_ENDPOINTS) \
-                                names another; --timeout waits longer.";
+const UNREACHABLE_NEXT: &str = "Is a cluster running there, and has it a leader? `synod status` tells; `synod dev` \
+                                starts one; --endpoints (or SYNOD_ENDPOINTS) names another; --timeout waits longer.";
 
 fn tried(attempts: &[(Endpoint, String)]) -> String {
     let lines: Vec<String> =
