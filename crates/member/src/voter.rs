@@ -6,11 +6,11 @@ mod start;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use synod_paxos::ballot::Ballot;
 use synod_paxos::config::ConfigId;
 use synod_paxos::durable::Token;
 use synod_paxos::multi::core::Output;
 use synod_paxos::multi::leader::Window;
-use synod_paxos::multi::learner::Learner;
 use synod_paxos::multi::reads::Ticket;
 use synod_paxos::multi::record::{Record, Recovered};
 use synod_paxos::multi::replica::{Options, Replica};
@@ -54,6 +54,8 @@ pub struct Voter {
     introductions: Introductions,
     /// When peers are asked next who they are, unless all are known.
     introduce_at: Time,
+    /// Whether all introductions were complete when the last output was taken.
+    introduced: bool,
     /// None before the cluster is founded.
     replica: Option<Replica<Submission>>,
     /// How many protocol records were given to the disk, ever, and how many of them at which write.
@@ -113,6 +115,7 @@ impl Voter {
             now,
             introductions,
             introduce_at: now,
+            introduced: false,
             replica,
             written,
             writing: VecDeque::new(),
@@ -234,8 +237,9 @@ impl Voter {
         let read = self.reads.values().next().copied();
         let transfer = self.transfer.as_ref().and_then(Transfer::deadline);
         let replica = self.replica.as_ref().map(Replica::next_timeout);
-        let introduce = (!self.introductions.is_complete()).then_some(self.introduce_at);
-        [replica, introduce, write, read, transfer].into_iter().flatten().min()
+        let introduce = (!self.introduced).then_some(self.introduce_at);
+        // The simulator asks for this after every event, and a chain of optional values is slow.
+        [introduce, write, read, transfer].into_iter().fold(replica, earlier)
     }
 
     /// Does what is due.
@@ -300,11 +304,6 @@ impl Voter {
         Ok(ticket)
     }
 
-    /// The last slot of the chosen prefix.
-    fn chosen(&self) -> Slot {
-        self.replica.as_ref().map_or(Slot::ZERO, |replica| replica.core().learner().through())
-    }
-
     /// The applier has applied everything up to `slot`.
     pub fn handle_applied(&mut self, now: Time, slot: Slot) {
         self.now = now;
@@ -365,15 +364,29 @@ impl Voter {
     /// How this voter stands.
     pub fn status(&self) -> VoterStatus {
         let replica = self.replica.as_ref();
-        let learner = replica.map(|replica| replica.core().learner());
         VoterStatus {
-            leader: replica.and_then(|replica| replica.leads().or(replica.leader())),
-            happy: replica.is_some_and(Replica::is_happy),
-            chosen: learner.map_or(Slot::ZERO, Learner::through),
-            truncated: learner.map_or(Slot::ZERO, Learner::truncated),
+            leader: self.leader(),
+            happy: self.is_happy(),
+            chosen: self.chosen(),
+            truncated: replica.map_or(Slot::ZERO, |replica| replica.core().learner().truncated()),
             missing: self.introductions.missing(),
             strangers: if replica.is_some() { self.introductions.strangers() } else { Vec::new() },
         }
+    }
+
+    /// The ballot whose leader this member follows, its own if it leads.
+    pub fn leader(&self) -> Option<Ballot> {
+        self.replica.as_ref().and_then(|replica| replica.leads().or(replica.leader()))
+    }
+
+    /// Whether progress is possible, as far as this member can see.
+    pub fn is_happy(&self) -> bool {
+        self.replica.as_ref().is_some_and(Replica::is_happy)
+    }
+
+    /// The last slot of the chosen prefix.
+    pub fn chosen(&self) -> Slot {
+        self.replica.as_ref().map_or(Slot::ZERO, |replica| replica.core().learner().through())
     }
 
     /// At most `limit` slots that are still held, from `from` on.
@@ -411,6 +424,7 @@ impl Voter {
         while let Some(action) = self.introductions.poll_action() {
             self.introduce(action);
         }
+        self.introduced = self.introductions.is_complete();
         self.offer();
         while self.out.is_empty() {
             let output = self.replica.as_mut()?.poll_output(self.now)?;
@@ -621,4 +635,11 @@ fn check_forwarded(submissions: &[Submission], stranger: Option<&Submission>) ->
         }
     }
     Ok(())
+}
+
+fn earlier(a: Option<Time>, b: Option<Time>) -> Option<Time> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
 }

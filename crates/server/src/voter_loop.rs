@@ -347,7 +347,7 @@ impl VoterLoop {
     fn read_error(&self, failure: ReadFailure) -> ReadError {
         match failure {
             ReadFailure::TooManyRequests => ReadError::TooManyRequests,
-            ReadFailure::TimedOut if self.voter.status().leader.is_none() => ReadError::NoLeader,
+            ReadFailure::TimedOut if self.voter.leader().is_none() => ReadError::NoLeader,
             ReadFailure::TimedOut => ReadError::TimedOut,
         }
     }

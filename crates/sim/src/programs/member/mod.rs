@@ -232,8 +232,7 @@ impl Program for Member {
                 self.handle_voter(output);
                 continue;
             }
-            let status = self.voter.status();
-            let leads = status.leader.filter(|ballot| ballot.node == self.id);
+            let leads = self.voter.leader().filter(|ballot| ballot.node == self.id);
             if leads == self.leads {
                 return None;
             }
@@ -243,11 +242,10 @@ impl Program for Member {
     }
 
     fn standing(&self) -> Standing {
-        let status = self.voter.status();
         Standing {
-            happy: status.happy,
+            happy: self.voter.is_happy(),
             applied: self.applier.applied(),
-            chosen: status.chosen,
+            chosen: self.voter.chosen(),
             queued: self.tasks.len() + self.writes.len() + self.reads.len() + self.ready.len(),
         }
     }
