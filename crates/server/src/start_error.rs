@@ -54,6 +54,9 @@ pub enum StartError {
          another data directory", .0.display()
     )]
     NoIdentity(PathBuf),
+    /// It holds nothing of a member.
+    #[error("{} holds no data of a member", .0.display())]
+    Empty(PathBuf),
     /// It belongs to a member that ran before, but its journal is gone.
     #[error(
         "{} belongs to a member that has run before, but its journal is gone, and with it what the member has promised. \
@@ -153,6 +156,7 @@ impl StartError {
                 StartError::Identity { path: path.join(IDENTITY_FILE), reason }
             }
             DirectoryError::NoIdentity => StartError::NoIdentity(path),
+            DirectoryError::Empty => StartError::Empty(path),
             DirectoryError::NoJournal => StartError::NoJournal(path),
             DirectoryError::NoRoster => StartError::NoRoster(path),
             DirectoryError::Refused(reason) => StartError::Refused { path, reason },

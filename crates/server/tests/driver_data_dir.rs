@@ -125,6 +125,13 @@ fn data_without_an_identity_is_not_taken_for_an_empty_directory() {
 }
 
 #[test]
+fn there_is_no_refusal_to_lift_in_an_empty_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = lift_refusal(directory.path().to_owned()).unwrap_err();
+    assert!(matches!(error, StartError::Empty(_)), "{error}");
+}
+
+#[test]
 fn a_member_whose_journal_is_gone_does_not_start_with_an_empty_memory() {
     let directory = used();
     for entry in fs::read_dir(directory.path()).unwrap() {

@@ -59,6 +59,9 @@ pub enum DirectoryError {
     /// There is data, but no identity.
     #[error("the identity is missing")]
     NoIdentity,
+    /// There is nothing of a member.
+    #[error("there is no data of a member")]
+    Empty,
     /// There is a roster, but no journal.
     #[error("the journal is gone")]
     NoJournal,
@@ -194,7 +197,7 @@ pub fn refuse(files: &Files, identity: &mut Identity, reason: &str) -> io::Resul
 /// # Errors
 /// If there is no identity that can be read, or the disk fails.
 pub fn lift(files: &Files) -> Result<Option<String>, DirectoryError> {
-    let mut identity = read(files)?.ok_or(DirectoryError::NoIdentity)?;
+    let mut identity = read(files)?.ok_or(DirectoryError::Empty)?;
     let reason = identity.refused.take();
     if reason.is_some() {
         write(files, &identity)?;

@@ -81,7 +81,8 @@ impl Local {
         if *cluster != self.config.cluster {
             return Err(format!(
                 "it belongs to cluster {cluster}, this member to {}: compare --initial-cluster and \
-                 --initial-cluster-token",
+                 --initial-cluster-token. A member that does not hold the roster yet has to be started with the \
+                 addresses that the founding began with",
                 self.config.cluster
             ));
         }
