@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use synod_journal::MemoryDisk;
 use synod_paxos::node::NodeId;
+use synod_paxos::time::Time;
 
 use crate::clock::Clock;
 use crate::copies::{Copies, Copy};
@@ -74,6 +75,9 @@ pub struct Machine<P> {
     pub copies: Copies,
     /// Its program, if it runs.
     pub program: Option<P>,
+    /// When its program wants to be woken, as it said when it was last settled: asking every program after every event
+    /// would take a tenth of a run.
+    pub timeout: Option<Time>,
     /// How often it was started: what was meant for an earlier run is dropped.
     pub boots: u64,
     /// Reasons for it to be down.
@@ -120,6 +124,7 @@ impl<P: Program> Machine<P> {
             set_back: false,
             copies: Copies::new(copies),
             program: None,
+            timeout: None,
             boots: 0,
             held_down: 0,
             paused: 0,

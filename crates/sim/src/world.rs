@@ -387,8 +387,9 @@ impl<P: Program> World<P> {
     fn next_timer(&self) -> Option<(u64, NodeId)> {
         let awake = self.machines.values().filter(|machine| machine.paused == 0);
         let timers = awake.filter_map(|machine| {
-            let time = machine.program.as_ref()?.next_timeout()?;
-            Some((machine.clock.when(time), machine.id))
+            let program = machine.program.as_ref()?;
+            debug_assert_eq!(machine.timeout, program.next_timeout(), "{} was not settled", machine.id);
+            Some((machine.clock.when(machine.timeout?), machine.id))
         });
         timers.min()
     }

@@ -155,6 +155,8 @@ impl<P: Program> World<P> {
             }
             self.carry_out(node, effect);
         }
+        let machine = self.machine(node);
+        machine.timeout = machine.program.as_ref().and_then(Program::next_timeout);
         let machine = &self.machines[&node];
         let late = self.answers.check(node, machine.unhindered(self.now));
         let queued = machine.program.as_ref().map_or(0, |program| program.standing().queued);
