@@ -6,7 +6,7 @@ use std::fs;
 use std::net::TcpStream;
 
 use etcd_client::Client;
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 
 use crate::support::cluster::{Cluster, Member};
 use crate::support::poll::eventually;
@@ -42,6 +42,9 @@ fn checkpoints_written(member: &Member) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_idle_connections_than_files_may_be_open_stop_no_member_and_give_way_to_new_ones() {
+    // The connections' other ends are in this process, whose limit is usually 1,024 at first.
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
     let mut cluster = Cluster::found(3);
     for member in &mut cluster.members {
         start(member, Some(OPEN_FILES));
