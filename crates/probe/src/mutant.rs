@@ -76,7 +76,7 @@ mutants! {
         TruncatedReportedAsNothing,
         /// A new leader takes slots that a promise says are chosen for empty.
         ChosenPrefixIgnored,
-        /// A promise tells of slots as chosen that the acceptor has only heard of, and that it does not hold.
+        /// A promise reports slots as chosen that the acceptor has only heard of and does not hold.
         KnownReportedAsChosen,
     }
     "what may be proposed" {

@@ -1,12 +1,12 @@
-//! How many files and sockets this process may have open, and for whom they are.
+//! How many files and sockets this process may have open, and how many of them are for clients.
 //!
-//! A member that has none left cannot begin a segment of its journal, so clients get no more than what it does not
-//! need itself.
+//! A member without a free descriptor cannot begin a segment of its journal. So some are kept back for the member itself,
+//! and clients get the others.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-/// What a member needs besides its clients: connections from and to peers, those that have not said yet who they are,
+/// What a member needs besides its clients: connections from and to peers, connections that have not introduced themselves yet,
 /// the journal, checkpoints that are written and sent, ports, and what the runtime has.
 const RESERVED: usize = 128;
 

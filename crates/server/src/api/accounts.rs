@@ -105,7 +105,7 @@ struct Entry {
     progress: Arc<Mutex<Progress>>,
 }
 
-/// Who has to do something so that a request goes on.
+/// What a request waits for: its client, its handler, or news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
     /// The client has to send more, or to read.
@@ -265,7 +265,8 @@ impl Books {
         // One that is larger than everything allowed goes alone.
         let amount = amount.min(limit);
         while self.taken[kind as usize] + amount > limit {
-            // Who stands still gives way to one that holds less; who does not, only to one that still would.
+            // A connection that stands still gives way to one that holds less. One that goes on gives way only to one that
+            // would hold less even with the new amount.
             let asks = if stalled.is_zero() { amount } else { 0 };
             let holds = self.connections[&connection].taken[kind as usize] + asks;
             let now = Instant::now();
@@ -406,7 +407,7 @@ impl Call {
         if self.take(&[(Kind::Received, bytes)]) { Ok(()) } else { Err(ApiError::TooManyRequests) }
     }
 
-    /// The answer is there: what was received is not needed any more.
+    /// The answer is there: what was received is no longer needed.
     pub(crate) fn answered(&self) {
         self.give_back(Kind::Received, usize::MAX);
     }
@@ -429,7 +430,7 @@ impl Call {
         if fits { Ok(()) } else { Err(ApiError::TooManyRequests) }
     }
 
-    /// The same for a write. It has been done, so the answer is not refused any more: if there is no room in time, it
+    /// The same for a write. It has been done, so the answer is no longer refused: if there is no room in time, it
     /// goes on the account all the same, and this connection is the next to give way.
     pub(crate) async fn unread_write(&self, bytes: usize) {
         if bytes > SMALL_ANSWER_BYTES && !self.room(bytes).await {

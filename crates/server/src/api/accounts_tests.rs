@@ -1,4 +1,4 @@
-//! Who gives way, and who does not.
+//! Which connection gives way when there is no room, and which does not.
 
 use std::pin::Pin;
 
@@ -179,7 +179,7 @@ async fn a_connection_that_reads_nothing_of_what_was_dropped_ends_when_its_room_
 }
 
 #[tokio::test]
-async fn places_are_given_back_by_small_answers_that_nobody_reads() {
+async fn places_are_given_back_by_small_answers_that_no_client_reads() {
     let accounts = accounts(Limits { max_requests: 2, ..Limits::default() });
     let hoarder = accounts.open();
     let mut unread: Vec<_> = (0..2).map(|_| answer(request(&hoarder), 10)).collect();
@@ -226,7 +226,7 @@ async fn an_answer_goes_in_pieces_and_what_it_took_is_given_back_when_it_is_gone
     call.receive(7 * KIB, 0).unwrap();
     call.unread(100 * KIB).await.unwrap();
     let mut body = answer(call, 100 * KIB);
-    assert_eq!(accounts.taken(Kind::Received), 0, "what was asked is not needed any more");
+    assert_eq!(accounts.taken(Kind::Received), 0, "what was asked is no longer needed");
     assert_eq!(piece(&mut body).await.unwrap().unwrap().len(), PIECE_BYTES);
     assert_eq!(piece(&mut body).await.unwrap().unwrap().len(), 100 * KIB - PIECE_BYTES);
     assert!(piece(&mut body).await.is_none());
@@ -238,7 +238,7 @@ async fn an_answer_goes_in_pieces_and_what_it_took_is_given_back_when_it_is_gone
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_reads_is_dropped_however_small_but_not_one_that_waits_for_news() {
+async fn an_answer_that_no_client_reads_is_dropped_however_small_but_not_one_that_waits_for_news() {
     let accounts = accounts(Limits::default());
     let account = accounts.open();
     let mut unread = answer(request(&account), 10);

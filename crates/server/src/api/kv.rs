@@ -73,7 +73,7 @@ async fn answer<T: Message>(call: &Call, message: T) -> Result<Response<T>, ApiE
     Ok(Response::new(message))
 }
 
-/// The same for a write. It has been done, so nothing can be refused any more.
+/// The same for a write. It has been done, so nothing can be refused.
 ///
 /// # Errors
 /// If no message can be as large; it does not say that nothing was done.

@@ -128,7 +128,7 @@ async fn clients_that_do_not_read_pay_for_what_they_hold_and_no_other_does() {
 }
 
 #[tokio::test]
-async fn answers_that_nobody_reads_give_their_places_back() {
+async fn answers_that_no_client_reads_give_their_places_back() {
     let server = Server::start_with(Limits { max_requests: 20, ..Limits::default() }).await;
     let mut kv = server.kv().await;
     kv.put(put("k", "v")).await.unwrap();
@@ -143,6 +143,7 @@ async fn answers_that_nobody_reads_give_their_places_back() {
     while let Err(busy) = kv.range(get("k")).await {
         assert_eq!(busy.message(), "etcdserver: too many requests");
         assert!(Instant::now() < deadline, "a place becomes free");
+        // A pause between two looks, so that asking does not take the processor from what is waited for.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     kv.put(put("k", "w")).await.unwrap();

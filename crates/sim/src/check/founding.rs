@@ -4,7 +4,7 @@
 //! instead, at any time or never, also after their sender has died. What a process asks by itself when it holds the roster
 //! is left out: it may ask at any time anyway. A crashed founder starts again at once, with what was durable; a founder
 //! whose disk is lost starts again on an empty one. After every step that decides something it is tried whether founding
-//! completes if nothing breaks any more.
+//! completes if nothing breaks from then on.
 //!
 //! Two things keep the space small. Questions may be asked without end, and their numbers grow: only the order of the
 //! numbers counts, so they are given anew by their order after every step. Of two founders of which neither is the decider
@@ -251,7 +251,7 @@ impl State {
         Ok(())
     }
 
-    /// Whether founding completes if nothing breaks any more: every process asks, and everything arrives in time.
+    /// Whether founding completes if nothing breaks from now on: every process asks, and everything arrives in time.
     fn completes(&self) -> bool {
         let mut state = self.clone();
         for _ in 0..ROUNDS {
@@ -377,7 +377,7 @@ impl Model for Founding {
                 != (before.node, before.starts, before.over, &before.held, &before.writing)
         });
         if decisive && !next.completes() {
-            let what = "nothing breaks any more, and no roster is held by a quorum".to_owned();
+            let what = "nothing breaks from now on, and no roster is held by a quorum".to_owned();
             return Err(Violation { invariant: "Founding completes", what });
         }
         Ok(Some(next))

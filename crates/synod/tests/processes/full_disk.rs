@@ -12,8 +12,7 @@ async fn a_member_whose_disk_is_full_stops_with_the_reason_and_nothing_is_lost()
     let mut cluster = Cluster::start(3).await;
     let victim = cluster.follower().await;
     cluster.members[victim].kill();
-    // A write beyond fails as it does on a full disk, which takes no more bytes in the middle of a write; without the
-    // trap the system would end the process instead.
+    // A write beyond the limit fails in the middle, as on a full disk. Without the trap the system would end the process.
     let limit = format!("trap '' XFSZ; ulimit -f {BLOCKS_OF_512_BYTES}");
     let command = &mut in_shell(&limit, &cluster.members[victim].command());
     cluster.members[victim].process = Some(Process::spawn(command, &cluster.members[victim].log));
